@@ -1,0 +1,51 @@
+// Names the role, loads it lazily, and sets the exit code. Roles share modules but never load what they do not use.
+
+import { describeError } from "./src/core/errors.ts";
+import { CommandError, EXIT_USAGE, UsageError } from "./src/core/usage.ts";
+
+/** One role: given the arguments after its name, runs to its end and resolves to the exit code. */
+type Role = (args: string[]) => Promise<number>;
+
+const ROLES: Record<string, { summary: string; hidden?: true; load: () => Promise<{ run: Role }> }> = {};
+
+function usage(): string {
+  const rows = Object.entries(ROLES).filter(([, role]) => !role.hidden)
+    .map(([name, role]) => `  ${name.padEnd(10)} ${role.summary}`);
+  return `ambientd: an Istio-ambient-compatible service mesh in one executable.
+
+Usage: ambientd <role> [flags]
+
+Roles:
+${rows.join("\n")}
+  version    Print the version
+
+Run \`ambientd <role> --help\` for a role's flags.`;
+}
+
+export async function main(args: string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    console.log(usage());
+    return name === undefined ? EXIT_USAGE : 0;
+  }
+  if (name === "version" || name === "--version") {
+    const { VERSION } = await import("./src/core/version.ts");
+    console.log(`ambientd ${VERSION}`);
+    return 0;
+  }
+  const role = Object.hasOwn(ROLES, name) ? ROLES[name] : undefined;
+  try {
+    if (!role) throw new UsageError(`unknown role "${name}"; run \`ambientd --help\` for the list`);
+    return await (await role.load()).run(rest);
+  } catch (thrown) {
+    console.error(`Error: ${describeError(thrown)}`);
+    if (thrown instanceof UsageError) return EXIT_USAGE;
+    if (thrown instanceof CommandError) return thrown.exitCode;
+    return 1;
+  }
+}
+
+if (import.meta.main) {
+  const code = await main(Deno.args);
+  Deno.exit(code);
+}
