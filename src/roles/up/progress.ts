@@ -1,0 +1,89 @@
+import { palette, wantsColor } from "../../core/terminal.ts";
+
+/** Shows what is going on: a line for each finished step, and on a terminal a live line for the running one. */
+export class Progress {
+  readonly #terminal: boolean;
+  readonly #colors;
+  readonly #write: (text: string) => void;
+  readonly #frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+  #live: { text: string; since: number; timer: ReturnType<typeof setInterval> } | undefined;
+  #frame = 0;
+
+  constructor(terminal = Deno.stdout.isTerminal(), color = wantsColor(Deno.stdout)) {
+    this.#terminal = terminal;
+    this.#colors = palette(color);
+    const encoder = new TextEncoder();
+    this.#write = (text) => {
+      const bytes = encoder.encode(text);
+      for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+    };
+  }
+
+  get colors() {
+    return this.#colors;
+  }
+
+  /** Prints a line as it is. */
+  line(text = ""): void {
+    this.#clear();
+    this.#write(text + "\n");
+    this.#draw();
+  }
+
+  /** Runs one step, named in the present ("Starting the nodes"); prints how it ended and how long it took. */
+  async step<T>(text: string, work: (update: (detail: string) => void) => Promise<T>): Promise<T> {
+    const since = performance.now();
+    if (this.#terminal) {
+      this.#live = { text, since, timer: setInterval(() => this.#redraw(), 100) };
+      this.#draw();
+    }
+    const finish = (mark: string) => {
+      this.#stopLive();
+      const seconds = ((performance.now() - since) / 1000).toFixed(1);
+      this.#write(` ${mark} ${text} ${this.#colors.dim(`${seconds}s`)}\n`);
+    };
+    try {
+      const result = await work((detail) => {
+        if (this.#live) this.#live.text = `${text}: ${detail}`;
+      });
+      finish(this.#colors.green("✔"));
+      return result;
+    } catch (error) {
+      finish(this.#colors.red("✘"));
+      throw error;
+    }
+  }
+
+  #stopLive(): void {
+    if (!this.#live) return;
+    clearInterval(this.#live.timer);
+    this.#clear();
+    this.#live = undefined;
+  }
+
+  #redraw(): void {
+    this.#frame = (this.#frame + 1) % this.#frames.length;
+    this.#clear();
+    this.#draw();
+  }
+
+  #draw(): void {
+    if (!this.#live) return;
+    const { columns } = terminalSize();
+    const seconds = ((performance.now() - this.#live.since) / 1000).toFixed(1);
+    const text = ` ${this.#frames[this.#frame]} ${this.#live.text} ${seconds}s`;
+    this.#write(text.length > columns ? text.slice(0, columns - 1) + "…" : text);
+  }
+
+  #clear(): void {
+    if (this.#terminal && this.#live) this.#write("\r\x1b[2K");
+  }
+}
+
+function terminalSize(): { columns: number } {
+  try {
+    return Deno.consoleSize();
+  } catch {
+    return { columns: 80 };
+  }
+}

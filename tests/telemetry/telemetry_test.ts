@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { bare, Logger, LogLevels } from "../../src/telemetry/logger.ts";
+import { Registry } from "../../src/telemetry/metrics.ts";
+
+function capture(options: { json?: boolean; levels?: LogLevels } = {}): { log: Logger; lines: string[] } {
+  const lines: string[] = [];
+  const now = () => new Date("2031-02-03T04:05:06.789Z");
+  return { lines, log: new Logger("access", { ...options, now, sink: { write: (line) => lines.push(line) } }) };
+}
+
+Deno.test("Logger writes ztunnel's text layout: bare addresses and numbers, quoted strings, absent fields left out", () => {
+  const { log, lines } = capture();
+  log.info("connection complete", {
+    "src.addr": bare("10.9.0.14:51022"),
+    name: "cart",
+    none: undefined,
+    bytes_sent: 310,
+  });
+  assert.deepEqual(lines, [
+    '2031-02-03T04:05:06.789000Z\tinfo\taccess\tconnection complete\tsrc.addr=10.9.0.14:51022 name="cart" bytes_sent=310',
+  ]);
+});
+
+Deno.test("Logger keeps one record on one line whatever a peer sends", () => {
+  const { log, lines } = capture();
+  log.warn("bad\nname\r\u0000", { peer: 'x"\n2031 forged', addr: bare("1.2.3.4\nforged") });
+  assert.equal(lines.length, 1);
+  assert.ok(["\n", "\r", "\u0000"].every((c) => !lines[0].includes(c)), lines[0]);
+});
+
+Deno.test("Logger writes JSON with the same fields", () => {
+  const { log, lines } = capture({ json: true });
+  log.error("m", { a: 1, addr: bare("1.2.3.4:5") });
+  assert.deepEqual(JSON.parse(lines[0]), {
+    level: "error",
+    time: "2031-02-03T04:05:06.789000Z",
+    scope: "access",
+    message: "m",
+    a: 1,
+    addr: "1.2.3.4:5",
+  });
+});
+
+Deno.test("LogLevels.apply() sets the default and single scopes, and refuses what it does not know whole", () => {
+  const levels = new LogLevels("info");
+  assert.equal(levels.apply("debug"), undefined);
+  assert.equal(levels.apply("access:off,xds=trace"), undefined);
+  assert.ok(!levels.enabled("access", "error"));
+  assert.ok(levels.enabled("xds", "trace") && levels.enabled("other", "debug"));
+  assert.match(levels.apply("warn,access:loud")!, /"loud" is not a log level/);
+  assert.ok(levels.enabled("other", "debug"), "a refused text changes nothing");
+  levels.reset();
+  assert.equal(levels.toString(), "info");
+});
+
+Deno.test("Registry.expose() writes the Prometheus text format and escapes label values", () => {
+  const registry = new Registry();
+  const requests = registry.counter("requests_total", "Requests", ["path"]);
+  requests.with('a"b\\c\n').inc(2);
+  registry.gauge("up", "Up").with().set(1);
+  const seconds = registry.histogram("seconds", "Time", [0.1, 1]);
+  seconds.with().observe(0.05);
+  seconds.with().observe(5);
+  assert.equal(
+    registry.expose(),
+    '# HELP requests_total Requests\n# TYPE requests_total counter\nrequests_total{path="a\\"b\\\\c\\n"} 2\n' +
+      "# HELP up Up\n# TYPE up gauge\nup 1\n# HELP seconds Time\n# TYPE seconds histogram\n" +
+      'seconds_bucket{le="0.1"} 1\nseconds_bucket{le="1"} 1\nseconds_bucket{le="+Inf"} 2\nseconds_sum 5.05\nseconds_count 2\n',
+  );
+  const open = registry.expose(true);
+  assert.ok(open.includes("# TYPE requests counter\n") && open.endsWith("# EOF\n"));
+});
+
+Deno.test("Metric.with() counts in one overflow series past its bound", () => {
+  const registry = new Registry();
+  const metric = registry.counter("m_total", "M", ["peer"], 2);
+  for (const peer of ["a", "b", "c", "d"]) metric.with(peer).inc();
+  assert.deepEqual([...metric.series()].map(({ labels, cell }) => [labels[0], cell.value]), [["a", 1], ["b", 1], [
+    "overflow",
+    2,
+  ]]);
+});
