@@ -227,8 +227,10 @@ export class CertificateCache {
     entry.error = undefined;
     entry.backoff.reset();
     const from = certificate.notBefore.getTime(), to = certificate.notAfter.getTime();
-    // At half of the life, counted from the backdated start. A certificate that is past it already is not asked for again at once.
-    const wait = Math.max(from + (to - from) / 2 - this.#clock.now(), 1000);
+    // At half of the life, counted from the backdated start. One that is past it already (a short life) is not asked for again
+    // at once but at half of what is left.
+    const now = this.#clock.now(), left = to - now;
+    const wait = Math.max(from + (to - from) / 2 - now, Math.min(left / 2, 60_000), 1000);
     entry.cancelTimer = this.#clock.timer(wait, () => this.#enqueue(entry, "Background"));
     for (const waiter of entry.waiters.splice(0)) waiter.resolve(certificate);
     this.#notify(entry.id, certificate);
