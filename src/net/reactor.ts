@@ -1,0 +1,325 @@
+import { setImmediate } from "node:timers";
+import { Logger } from "../telemetry/logger.ts";
+import { describeError } from "../core/errors.ts";
+import {
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLL_CTL_MOD,
+  EPOLLIN,
+} from "../sys/constants.ts";
+import { sysError } from "../sys/errno.ts";
+import { libc } from "../sys/libc.ts";
+import { allocate, BASE, I32 } from "../sys/memory.ts";
+import { type Timer, Timers } from "./timers.ts";
+
+/** Something with a descriptor that the reactor watches. */
+export interface Pollable {
+  /** Place in the reactor's table, -1 while unregistered; kept by the reactor. */
+  slot: number;
+  /** epoll events have arrived. */
+  onEvents(events: number): void;
+  /** The reactor is stopping: let go of the descriptor at once. */
+  onReactorStop(): void;
+}
+
+/** Something with more to do after the other descriptors have had their turn. */
+export interface Runnable {
+  run(): void;
+}
+
+export interface ReactorOptions {
+  logger?: Logger;
+}
+
+/** `struct epoll_event` is packed on x86-64 only. */
+const EVENT_BYTES = Deno.build.arch === "x86_64" ? 12 : 16;
+const DATA_OFFSET = Deno.build.arch === "x86_64" ? 4 : 8;
+const MAX_EVENTS = 256;
+
+/** Longest synchronous wait; the event loop of Deno stands still meanwhile. */
+const SPIN_WAIT_MS = 5;
+/** Quiet time after which waiting moves to another thread, so that Deno's event loop is free and an idle process costs nothing. */
+const QUIET_MS = 20;
+/** How often a busy reactor lets Deno's event loop turn (timers, gRPC, the admin server). */
+const TURN_MS = 10;
+
+/** Steps of a promise chain that foreign code may take before the reactor waits for events again. */
+const MICROTASK_HOPS = 8;
+
+const enum Pause {
+  Microtasks,
+  Turn,
+  Quiet,
+}
+
+/**
+ * The one event loop of a thread's data plane: epoll over FFI beside Deno's own event loop.
+ *
+ * While there is traffic it waits synchronously, at most 5 ms at a time, and gives Deno a turn every 10 ms; after 20 ms of
+ * quiet it waits asynchronously. Callbacks run on the thread that made it, and never concurrently.
+ */
+export class Reactor {
+  readonly #epoll: number;
+  readonly #wakeup: number;
+  readonly #events = allocate(MAX_EVENTS * 16);
+  readonly #scratch = allocate(64);
+  readonly #handlers: (Pollable | null)[] = [];
+  readonly #generations: number[] = [];
+  readonly #freeSlots: number[] = [];
+  readonly #timers: Timers;
+  readonly #logger: Logger;
+  #again: Runnable[] = [];
+  #dirty: Runnable[] = [];
+  #loop: Promise<void> | null = null;
+  #stopping = false;
+  #asleepUntil = -1;
+  #inBatch = false;
+  #flushScheduled = false;
+  #wantMicrotasks = false;
+  #lastActive = performance.now();
+  #closed = false;
+
+  /** Milliseconds on a monotonic clock, read once per batch of events. */
+  now: number = performance.now();
+
+  constructor(options: ReactorOptions = {}) {
+    this.#logger = options.logger ?? new Logger("reactor");
+    this.#timers = new Timers(this.now);
+    this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
+    if (this.#epoll < 0) throw sysError("cannot make an epoll instance");
+    this.#wakeup = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (this.#wakeup < 0) throw sysError("cannot make an eventfd");
+    this.#control(EPOLL_CTL_ADD, this.#wakeup, EPOLLIN, -1, 0);
+  }
+
+  /** Begins to run on this thread. */
+  start(): void {
+    if (!this.#loop && !this.#stopping) this.#loop = this.#run();
+  }
+
+  /** Closes every descriptor still registered and resolves when nothing of the reactor is left. */
+  async stop(): Promise<void> {
+    if (!this.#stopping) {
+      this.#stopping = true;
+      this.wake();
+    }
+    await this.#loop;
+    for (const handler of [...this.#handlers]) if (handler && handler.slot >= 0) handler.onReactorStop();
+    this.#handlers.length = 0;
+    if (!this.#closed) {
+      this.#closed = true;
+      libc.close(this.#wakeup);
+      libc.close(this.#epoll);
+    }
+  }
+
+  /** Number of descriptors watched. */
+  get watched(): number {
+    return this.#handlers.length - this.#freeSlots.length;
+  }
+
+  /**
+   * Watches `fd`.
+   *
+   * @throws MeshError `system`
+   */
+  register(handler: Pollable, fd: number, events: number): void {
+    const slot = this.#freeSlots.pop() ?? this.#handlers.length;
+    this.#handlers[slot] = handler;
+    this.#generations[slot] = ((this.#generations[slot] ?? 0) + 1) & 0x3fffffff;
+    handler.slot = slot;
+    if (this.#control(EPOLL_CTL_ADD, fd, events, slot, this.#generations[slot]) < 0) {
+      const error = sysError("cannot watch a descriptor");
+      this.#release(handler);
+      throw error;
+    }
+  }
+
+  /** Changes what a registered descriptor is watched for. */
+  modify(handler: Pollable, fd: number, events: number): void {
+    this.#control(EPOLL_CTL_MOD, fd, events, handler.slot, this.#generations[handler.slot]);
+  }
+
+  /**
+   * Forgets a descriptor that is about to be closed; events already fetched for it are dropped. Closing is what removes it
+   * from epoll, unless somebody else holds a duplicate (`keepOpen`).
+   */
+  unregister(handler: Pollable, fd: number, keepOpen = false): void {
+    if (handler.slot < 0) return;
+    if (keepOpen) this.#control(EPOLL_CTL_DEL, fd, 0, handler.slot, 0);
+    this.#release(handler);
+  }
+
+  #release(handler: Pollable): void {
+    const slot = handler.slot;
+    this.#handlers[slot] = null;
+    this.#generations[slot]++;
+    this.#freeSlots.push(slot);
+    handler.slot = -1;
+  }
+
+  #control(operation: number, fd: number, events: number, slot: number, generation: number): number {
+    const at = this.#scratch;
+    I32[at >> 2] = events;
+    I32[(at + DATA_OFFSET) >> 2] = slot;
+    I32[(at + DATA_OFFSET + 4) >> 2] = generation;
+    return libc.epoll_ctl(this.#epoll, operation, fd, BASE + at);
+  }
+
+  /** Calls `fire` once, `ms` from now. */
+  setTimer(ms: number, fire: () => void): Timer {
+    const now = this.#inBatch ? this.now : (this.now = performance.now());
+    const timer = this.#timers.schedule(now + ms, fire);
+    if (this.#asleepUntil >= 0 && timer.deadline < this.#asleepUntil) this.wake();
+    return timer;
+  }
+
+  /** Moves a timer made by this reactor to `ms` from now, whether it has fired or not. */
+  resetTimer(timer: Timer, ms: number): void {
+    const now = this.#inBatch ? this.now : (this.now = performance.now());
+    this.#timers.reschedule(timer, now + ms);
+    if (this.#asleepUntil >= 0 && timer.deadline < this.#asleepUntil) this.wake();
+  }
+
+  /** Runs `runnable` again after the other descriptors have had a turn. */
+  again(runnable: Runnable): void {
+    this.#again.push(runnable);
+    if (!this.#inBatch) this.wake();
+  }
+
+  /** Runs `runnable` when the current batch of events is done: this is how the output of one batch becomes one write. */
+  afterBatch(runnable: Runnable): void {
+    this.#dirty.push(runnable);
+    if (this.#inBatch || this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    queueMicrotask(() => {
+      this.#flushScheduled = false;
+      if (this.#inBatch || this.#stopping) return;
+      this.now = performance.now();
+      this.#inBatch = true;
+      this.#flush();
+      this.#inBatch = false;
+    });
+  }
+
+  /** Asks for promise continuations to run right after this batch; called wherever foreign code may have awaited. */
+  wantMicrotasks(): void {
+    this.#wantMicrotasks = true;
+  }
+
+  /** Ends a wait that goes on in another thread. */
+  wake(): void {
+    const at = this.#scratch + 32;
+    I32[at >> 2] = 1;
+    I32[(at >> 2) + 1] = 0;
+    libc.write(this.#wakeup, BASE + at, 8);
+  }
+
+  async #run(): Promise<void> {
+    let lastTurn = performance.now();
+    while (!this.#stopping) {
+      const pause = this.#spin(lastTurn);
+      if (pause === Pause.Microtasks) {
+        // Each hop lets every promise chain take one step; a real turn of the event loop would cost ten times as much.
+        for (let hop = 0; hop < MICROTASK_HOPS; hop++) await undefined;
+        continue;
+      }
+      if (pause === Pause.Turn) await turn();
+      else await this.#sleep();
+      lastTurn = this.now = performance.now();
+    }
+  }
+
+  /** Batches until the event loop, or the microtasks, must have a turn. */
+  #spin(lastTurn: number): Pause {
+    for (;;) {
+      const count = libc.epoll_wait(
+        this.#epoll,
+        BASE + this.#events,
+        MAX_EVENTS,
+        this.#again.length > 0 || this.#wantMicrotasks ? 0 : SPIN_WAIT_MS,
+      );
+      this.now = performance.now();
+      const busy = this.#batch(count);
+      if (this.#stopping) return Pause.Turn;
+      if (busy) this.#lastActive = this.now;
+      if (this.#wantMicrotasks) {
+        this.#wantMicrotasks = false;
+        return this.now - lastTurn >= TURN_MS ? Pause.Turn : Pause.Microtasks;
+      }
+      if (this.now - this.#lastActive >= QUIET_MS) return Pause.Quiet;
+      if (this.now - lastTurn >= TURN_MS) return Pause.Turn;
+    }
+  }
+
+  /** Dispatches fetched events, then what asked to run again, due timers, and the writes gathered meanwhile. */
+  #batch(count: number): boolean {
+    this.#inBatch = true;
+    let busy = count > 0;
+    const again = this.#again;
+    if (again.length > 0) this.#again = [];
+    for (let i = 0, at = this.#events >> 2; i < count; i++, at += EVENT_BYTES >> 2) {
+      const slot = I32[at + (DATA_OFFSET >> 2)];
+      if (slot < 0) this.#drainWakeup();
+      else if (I32[at + (DATA_OFFSET >> 2) + 1] === this.#generations[slot]) this.#dispatch(slot, I32[at]);
+    }
+    for (let i = 0; i < again.length; i++) this.#runOne(again[i]);
+    if (again.length > 0) busy = true;
+    if (this.#timers.advance(this.now)) {
+      busy = true;
+      this.#wantMicrotasks = true;
+    }
+    this.#flush();
+    this.#inBatch = false;
+    return busy;
+  }
+
+  #dispatch(slot: number, events: number): void {
+    const handler = this.#handlers[slot];
+    if (handler === null) return;
+    try {
+      handler.onEvents(events);
+    } catch (thrown) {
+      this.#logger.error("cannot handle an event", { error: describeError(thrown), stack: (thrown as Error).stack });
+      if (handler.slot >= 0) handler.onReactorStop();
+    }
+  }
+
+  #runOne(runnable: Runnable): void {
+    try {
+      runnable.run();
+    } catch (thrown) {
+      this.#logger.error("cannot continue", { error: describeError(thrown), stack: (thrown as Error).stack });
+    }
+  }
+
+  #flush(): void {
+    for (let i = 0; i < this.#dirty.length; i++) this.#runOne(this.#dirty[i]);
+    this.#dirty.length = 0;
+  }
+
+  #drainWakeup(): void {
+    libc.read(this.#wakeup, BASE + this.#scratch + 48, 8);
+  }
+
+  /** Waits in another thread until an event, a timer or {@linkcode wake}. */
+  async #sleep(): Promise<void> {
+    const wait = this.#timers.untilNext(this.now);
+    this.#asleepUntil = wait < 0 ? Infinity : this.now + wait;
+    if (this.#again.length > 0 || this.#stopping) {
+      this.#asleepUntil = -1;
+      return;
+    }
+    const count = await libc.epoll_wait_async(this.#epoll, BASE + this.#events, MAX_EVENTS, Math.min(wait, 0x7fffffff));
+    this.#asleepUntil = -1;
+    this.now = performance.now();
+    if (this.#batch(count)) this.#lastActive = this.now;
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
