@@ -80,8 +80,9 @@ export function renderApply(firewall: Firewall, options: RedirectOptions): strin
   } else {
     lines.push("set +e", renderIptablesRemoval("iptables"), "set -e");
     lines.push(heredoc("iptables-restore -w 5 --noflush", renderIptables(options, 4)));
+    lines.push("set +e", renderIptablesRemoval("ip6tables"), "set -e");
     if (options.ipv6) {
-      lines.push(`if ${IP6}; then`, "set +e", renderIptablesRemoval("ip6tables"), "set -e");
+      lines.push(`if ${IP6}; then`);
       lines.push(heredoc("ip6tables-restore -w 5 --noflush", renderIptables(options, 6)), "fi");
     }
   }
