@@ -55,6 +55,8 @@ export interface ResourceSource {
   subscribe(listener: (change: ResourceChange) => void): () => void;
   /** Finds what a client asks for by name, alias or otherwise. Default: {@linkcode get} by name alone. */
   resolve?(names: ReadonlySet<string>, client: XdsClientInfo): Resolved;
+  /** Further names whose on-demand subscribers want this resource: those of the services that a workload serves. */
+  follows?(resource: XdsResource): Iterable<string>;
   /** Resources sent to an on-demand client unasked, with each answer. */
   volunteer?(client: XdsClientInfo): Iterable<XdsResource>;
   /** True when all clients see the same resources: their pushes are then serialised once. */

@@ -49,8 +49,9 @@ export class ResourceStore implements ResourceSource {
       this.index(resource);
       changed.push(resource.name);
     }
-    const change = { changed, removed };
-    if (changed.length + removed.length > 0) { for (const listener of this.#listeners) listener(change); }
+    // A resource that was removed and put again in one step has changed, not gone.
+    const change = { changed, removed: removed.filter((name) => !this.resources.has(name)) };
+    if (change.changed.length + change.removed.length > 0) { for (const listener of this.#listeners) listener(change); }
     return change;
   }
 
@@ -134,6 +135,11 @@ export class AddressStore extends ResourceStore {
       }
     }
     return { resources, found };
+  }
+
+  follows(resource: XdsResource): Iterable<string> {
+    const { of } = resource as AddressEntry;
+    return "workload" in of ? of.workload.services.keys() : [];
   }
 
   volunteer(client: XdsClientInfo): Iterable<XdsResource> {
