@@ -1,0 +1,238 @@
+import { parseAllDocuments } from "yaml";
+import { CommandError } from "../../core/usage.ts";
+import { parseSetting, setAtPath } from "./set_path.ts";
+import { coerce, problems, type Shape, shapeAt } from "./shape.ts";
+
+/** The `spec` of an IstioOperator file (install.istio.io/v1alpha1), as far as it is merged but not yet interpreted. */
+export type OperatorSpec = Record<string, any>;
+
+const STRINGS: Shape = { map: "string" };
+
+const K8S: Record<string, Shape> = {
+  replicaCount: "integer",
+  resources: "any",
+  env: { list: "any" },
+  nodeSelector: STRINGS,
+  tolerations: { list: "any" },
+  affinity: "any",
+  podAnnotations: STRINGS,
+  priorityClassName: "string",
+  strategy: "any",
+  imagePullPolicy: "string",
+  overlays: {
+    list: {
+      fields: {
+        apiVersion: "string",
+        kind: "string",
+        name: "string",
+        patches: { list: { fields: { path: "string", value: "any" } } },
+      },
+    },
+  },
+};
+
+const COMPONENT: Shape = {
+  fields: { enabled: "boolean", namespace: "string", k8s: { fields: K8S } },
+};
+
+/** Gateways are recognised, the seeds' spellings included, so that the answer is about gateways and not about spelling. */
+const GATEWAY: Shape = {
+  fields: {
+    enabled: "boolean",
+    name: "string",
+    namespace: "string",
+    label: STRINGS,
+    k8s: {
+      fields: {
+        ...K8S,
+        hpaSpec: "any",
+        service: "any",
+        serviceAnnotations: STRINGS,
+        securityContext: "any",
+        volumes: "any",
+        volumeMounts: "any",
+      },
+    },
+  },
+};
+
+const WORKLOAD_VALUES: Record<string, Shape> = {
+  env: STRINGS,
+  resources: "any",
+  nodeSelector: STRINGS,
+  tolerations: { list: "any" },
+  affinity: "any",
+  podAnnotations: STRINGS,
+  podLabels: STRINGS,
+};
+
+/** Helm values that an installation follows; others are refused, for a setting without effect misleads. */
+const VALUES: Shape = {
+  fields: {
+    profile: "string",
+    revision: "string",
+    defaultRevision: "string",
+    meshConfig: "any",
+    global: {
+      fields: {
+        hub: "string",
+        tag: "string",
+        variant: "string",
+        istioNamespace: "string",
+        imagePullPolicy: "string",
+        imagePullSecrets: { list: "string" },
+        priorityClassName: "string",
+        network: "string",
+        meshID: "string",
+        platform: "string",
+        nativeNftables: "boolean",
+        logAsJson: "boolean",
+        caAddress: "string",
+        trustDomain: "string",
+        logging: { fields: { level: "string" } },
+        multiCluster: { fields: { clusterName: "string" } },
+        proxy: { fields: { clusterDomain: "string" } },
+      },
+    },
+    pilot: {
+      fields: {
+        ...WORKLOAD_VALUES,
+        replicaCount: "integer",
+        traceSampling: "number",
+        autoscaleEnabled: "boolean",
+        autoscaleMin: "integer",
+        autoscaleMax: "integer",
+      },
+    },
+    cni: {
+      fields: {
+        ...WORKLOAD_VALUES,
+        cniBinDir: "string",
+        cniConfDir: "string",
+        cniConfFileName: "string",
+        cniNetnsDir: "string",
+        chained: "boolean",
+        excludeNamespaces: { list: "string" },
+        updateStrategy: "any",
+        ambient: {
+          fields: {
+            enabled: "boolean",
+            dnsCapture: "boolean",
+            ipv6: "boolean",
+            reconcileIptablesOnStartup: "boolean",
+            shareHostNetworkNamespace: "boolean",
+          },
+        },
+      },
+    },
+    ztunnel: {
+      fields: {
+        ...WORKLOAD_VALUES,
+        logLevel: "string",
+        logAsJson: "boolean",
+        terminationGracePeriodSeconds: "integer",
+        updateStrategy: "any",
+        network: "string",
+        caAddress: "string",
+        xdsAddress: "string",
+        multiCluster: { fields: { clusterName: "string" } },
+      },
+    },
+  },
+};
+
+const SPEC: Shape = {
+  fields: {
+    profile: "string",
+    hub: "string",
+    tag: "string",
+    revision: "string",
+    namespace: "string",
+    compatibilityVersion: "string",
+    installPackagePath: "string",
+    meshConfig: "any",
+    values: VALUES,
+    components: {
+      fields: {
+        base: COMPONENT,
+        pilot: COMPONENT,
+        cni: COMPONENT,
+        ztunnel: COMPONENT,
+        ingressGateways: { list: GATEWAY },
+        egressGateways: { list: GATEWAY },
+      },
+    },
+  },
+};
+
+/** Older spellings that users still type, and where they stand now. */
+function rewritten(text: string): string {
+  return text.replace(/\.k8s\.service\.serviceAnnotations(?=[.=])/, ".k8s.serviceAnnotations");
+}
+
+/** Maps merge, all else is replaced by what comes later. */
+export function overlay(base: any, over: any): any {
+  if (!isMap(base) || !isMap(over)) return over === undefined ? base : over;
+  const result: Record<string, any> = { ...base };
+  for (const [key, value] of Object.entries(over)) result[key] = overlay(result[key], value);
+  return result;
+}
+
+function isMap(value: unknown): value is Record<string, any> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Merges IstioOperator files and `--set` settings, left to right.
+ *
+ * @param force accept what is unknown
+ * @throws CommandError listing everything that is unknown or of a wrong kind; UsageError for an unreadable `--set`
+ */
+export function mergeSpec(
+  files: readonly { name: string; text: string }[],
+  sets: readonly string[],
+  force = false,
+): OperatorSpec {
+  let spec: OperatorSpec = {};
+  const wrong: string[] = [];
+  for (const { name, text } of files) {
+    for (const found of operatorSpecs(name, text)) {
+      wrong.push(...problems(SPEC, found, "").map((problem) => `${name}: ${problem}`));
+      spec = overlay(spec, found);
+    }
+  }
+  for (const text of sets) {
+    const { path, value } = parseSetting(rewritten(text));
+    const found = shapeAt(SPEC, path);
+    if ("unknownAt" in found) {
+      const step = path[found.unknownAt];
+      const label = "field" in step ? step.field : "index" in step ? `[${step.index}]` : `[${step.key}:${step.value}]`;
+      wrong.push(`--set ${text}: unknown field "${label}"`);
+      if (!force) continue;
+    }
+    const shape = "shape" in found ? found.shape : "any";
+    const coerced = coerce(shape, value);
+    wrong.push(...problems(shape, coerced, "").map((problem) => `--set ${text}: the value${problem.slice(2)}`));
+    setAtPath(spec, path, coerced);
+  }
+  if (wrong.length > 0 && !force) throw new CommandError(`cannot use the configuration: ${wrong.join("; ")}`);
+  return spec;
+}
+
+function operatorSpecs(name: string, text: string): OperatorSpec[] {
+  const specs: OperatorSpec[] = [];
+  for (const document of parseAllDocuments(text)) {
+    if (document.errors.length > 0) {
+      throw new CommandError(`cannot read "${name}": ${document.errors[0].message.split("\n")[0]}`);
+    }
+    const object = document.toJS() as Record<string, any> | null;
+    if (object === null) continue;
+    if (object.kind !== "IstioOperator" || !String(object.apiVersion).startsWith("install.istio.io/")) {
+      throw new CommandError(
+        `cannot read "${name}": want kind IstioOperator of install.istio.io/v1alpha1, found "${object.kind}" of "${object.apiVersion}"`,
+      );
+    }
+    specs.push(object.spec ?? {});
+  }
+  return specs;
+}
