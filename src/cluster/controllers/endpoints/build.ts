@@ -119,10 +119,11 @@ export function familyOf(ip: string): AddressType {
 }
 
 /** The subsets of the legacy Endpoints object: the same facts, grouped by ports, ready apart from not ready. */
-export function buildSubsets(groups: PortGroup[]): unknown[] {
+export function buildSubsets(service: KubeObject, groups: PortGroup[]): unknown[] {
   const subsets: unknown[] = [];
+  const portless = (service.spec.ports ?? []).length === 0;
   for (const { ports, endpoints } of groups) {
-    if (ports.length === 0) continue;
+    if (ports.length === 0 && !portless) continue;
     const toAddress = (endpoint: Endpoint) => ({
       ip: endpoint.addresses[0],
       ...(endpoint.hostname ? { hostname: endpoint.hostname } : {}),
@@ -135,7 +136,7 @@ export function buildSubsets(groups: PortGroup[]): unknown[] {
     subsets.push({
       ...(addresses.length > 0 ? { addresses } : {}),
       ...(notReady.length > 0 ? { notReadyAddresses: notReady } : {}),
-      ports: ports.map(({ name, ...port }) => name === "" ? port : { name, ...port }),
+      ...(portless ? {} : { ports: ports.map(({ name, ...port }) => name === "" ? port : { name, ...port }) }),
     });
   }
   return subsets;

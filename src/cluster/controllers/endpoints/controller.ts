@@ -120,7 +120,7 @@ export function startEndpoints({ api, caches, runner }: ControllerContext): void
   }
 
   function writeLegacy(service: KubeObject, groups: PortGroup[]): void {
-    const subsets = buildSubsets(groups);
+    const subsets = buildSubsets(service, groups);
     const labels = legacyLabels(service);
     const present = legacy.find(service.metadata.namespace, service.metadata.name);
     if (!present) {

@@ -30,8 +30,9 @@ export class ObjectCache {
     for (const [key, object] of this.#objects) insert(index.values, of(object), key, object);
   }
 
-  /** Calls `listener` for every change from now on, after the cache has taken it in. */
+  /** Calls `listener` with ADDED for what is there, and for every change after the cache has taken it in. */
   onChange(listener: Listener): void {
+    for (const object of this.#objects.values()) listener("ADDED", object);
     this.#listeners.push(listener);
   }
 
@@ -129,7 +130,8 @@ export class Caches {
 
   start(): void {
     this.#started = true;
-    for (const [name, { type, cache }] of this.#caches) this.#watch(name, type, cache);
+    // A copy: what the first objects bring about may declare more caches, which fill at once.
+    for (const [name, { type, cache }] of [...this.#caches]) this.#watch(name, type, cache);
   }
 
   /** Forgets a type: its watch ends and its cache is not updated any more. */
