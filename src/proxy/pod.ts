@@ -1,0 +1,161 @@
+import type { CertificateChoice, HboneConnectCallback, HboneTarget } from "../hbone/mod.ts";
+import { describeError } from "../core/errors.ts";
+import { type SpiffeId, spiffeId, type Workload } from "../model/mod.ts";
+import type { WorkloadCertificate } from "../identity/types.ts";
+import type { ConnectOptions, Keepalive, Netns, Pump, Reactor, TcpSocket } from "../net/mod.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { ProxyConfig } from "./config.ts";
+import { CONNECT_TIMEOUT_MS } from "./config.ts";
+import type { ConnectionManager } from "./connection_manager.ts";
+import type { LocalWorkload } from "./local_workload.ts";
+import type { MeshState } from "./state/mod.ts";
+import { workloadIdentity } from "./state/mod.ts";
+import type { TrafficMetrics } from "./telemetry.ts";
+
+/** Where certificates come from: a CertificateCache. */
+export interface Certificates {
+  get(id: SpiffeId): Promise<WorkloadCertificate>;
+  /** What is held and valid now, without asking the CA. */
+  current(id: SpiffeId): WorkloadCertificate | undefined;
+}
+
+/** What all pods of one ztunnel share. */
+export interface Shared {
+  readonly reactor: Reactor;
+  readonly state: MeshState;
+  readonly certificates: Certificates;
+  readonly connections: ConnectionManager;
+  readonly metrics: TrafficMetrics;
+  /** Scope `access`. */
+  readonly access: Logger;
+  readonly logger: Logger;
+  readonly config: ProxyConfig;
+  readonly random: () => number;
+  /** Resolves a host name to addresses of either family (workloads that have no address of their own). */
+  readonly resolve: (hostname: string, family: 4 | 6 | undefined) => Promise<string[]>;
+}
+
+/** The client half of HBONE as the outbound side uses it. */
+export interface HboneDialer {
+  connect(target: HboneTarget, callback: HboneConnectCallback): unknown;
+}
+
+/** One proxied pod, as inbound and outbound see it. */
+export class Pod {
+  readonly shared: Shared;
+  readonly netns: Netns | undefined;
+  readonly local: LocalWorkload;
+  readonly dialer: HboneDialer;
+  /** False where the kernel does not let us speak with a client's address. */
+  readonly preserveSource: boolean;
+  /** Everything that must end before the pod has: connections being made and connections open. */
+  readonly #open = new Set<Ending>();
+  #idle: (() => void) | undefined;
+
+  constructor(
+    shared: Shared,
+    netns: Netns | undefined,
+    local: LocalWorkload,
+    dialer: HboneDialer,
+    preserveSource: boolean,
+  ) {
+    this.shared = shared;
+    this.netns = netns;
+    this.local = local;
+    this.dialer = dialer;
+    this.preserveSource = preserveSource;
+  }
+
+  get mark(): number {
+    return this.netns ? this.shared.config.packetMark : 0;
+  }
+
+  get keepalive(): Keepalive | undefined {
+    const { config } = this.shared;
+    if (!config.keepaliveEnabled) return undefined;
+    return {
+      idleSeconds: Math.ceil(config.keepaliveTimeMs / 1000),
+      intervalSeconds: Math.ceil(config.keepaliveIntervalMs / 1000),
+      probes: config.keepaliveRetries,
+      userTimeout: config.userTimeoutEnabled,
+    };
+  }
+
+  /** Options to dial from inside the pod's namespace. */
+  dialOptions(address: string, port: number): ConnectOptions {
+    return {
+      netns: this.netns,
+      mark: this.mark,
+      address,
+      port,
+      timeoutMs: CONNECT_TIMEOUT_MS,
+      keepalive: this.keepalive,
+    };
+  }
+
+  /** As {@linkcode dialOptions}, with the client's address as the source where that is possible and means something. */
+  dialAs(client: string, address: string, port: number): ConnectOptions {
+    const options = this.dialOptions(address, port);
+    if (!this.preserveSource || client === address) return options;
+    return { ...options, bindAddress: client, transparent: true, freebind: true };
+  }
+
+  /** The certificate of the pod's service account: at once when it is held. */
+  certificate(workload: Workload): CertificateChoice {
+    const id = spiffeId(workloadIdentity(workload));
+    return this.shared.certificates.current(id) ?? this.shared.certificates.get(id);
+  }
+
+  /** The certificate to show on 15008; waits for the workload where it must. */
+  serverCertificate(): CertificateChoice {
+    const known = this.local.current();
+    return known ? this.certificate(known) : this.local.wait().then((workload) => this.certificate(workload));
+  }
+
+  track(connection: Ending): void {
+    this.#open.add(connection);
+  }
+
+  untrack(connection: Ending): void {
+    this.#open.delete(connection);
+    if (this.#open.size === 0) this.#idle?.();
+  }
+
+  /** Connections open or being made. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Resolves when no connection is left. */
+  idle(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle = resolve);
+  }
+
+  /** Ends every connection at once. */
+  abort(reason: string): void {
+    for (const connection of [...this.#open]) connection.end(reason);
+  }
+}
+
+/** A connection that can be told to end. */
+export interface Ending {
+  end(reason: string): void;
+}
+
+/** Runs `next` with the workload, now or when it is known; `fail` otherwise. */
+export function withWorkload(
+  local: LocalWorkload,
+  next: (workload: Workload) => void,
+  fail: (error: string) => void,
+): void {
+  const known = local.current();
+  if (known) return next(known);
+  local.wait().then(next, (thrown) => fail(describeError(thrown)));
+}
+
+/** Resets a socket that may have a pump by now. */
+export function reset(pump: Pump | undefined, socket: TcpSocket): void {
+  if (pump) pump.abort();
+  else socket.reset();
+}
