@@ -28,6 +28,8 @@ export interface RunState {
   readonly apiPort: number;
   readonly kubeconfig: string;
   readonly context: string;
+  /** Everything that was asked for works. */
+  readonly ready: boolean;
 }
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;

@@ -1,0 +1,59 @@
+import { formatTable } from "../../core/terminal.ts";
+import type { KubeClient } from "../ctl/kube.ts";
+import type { UpOptions } from "./options.ts";
+import type { Progress } from "./progress.ts";
+
+/** Says what runs and what to type next. */
+export async function printSummary(
+  progress: Progress,
+  client: KubeClient,
+  about: { options: UpOptions; context: string; kubeconfig: string; startedMs: number },
+): Promise<void> {
+  const { options, context, kubeconfig } = about;
+  const { bold, dim } = progress.colors;
+  const pods = await client.list("v1", "Pod");
+  const rows = pods.map((pod) => [
+    pod.metadata.namespace,
+    pod.metadata.name,
+    pod.status?.phase ?? "",
+    pod.status?.podIP ?? "",
+    pod.spec?.nodeName ?? "",
+  ]);
+  progress.line();
+  progress.line(`Cluster ${bold(`"${options.name}"`)} is ready after ${(about.startedMs / 1000).toFixed(1)} s.`);
+  if (rows.length > 0) {
+    progress.line();
+    progress.line(
+      formatTable([["NAMESPACE", "POD", "STATUS", "IP", "NODE"], ...rows.sort()]).split("\n").map((line) => `  ${line}`)
+        .join("\n"),
+    );
+  }
+  progress.line();
+  progress.line(`Kubeconfig context ${bold(context)} is set in ${kubeconfig}. Try:`);
+  progress.line();
+  for (const [command, what] of suggestions(options)) {
+    progress.line(`  ${command}${what ? "  " + dim(`# ${what}`) : ""}`);
+  }
+  for (const { hostPort, namespace, service, port } of options.publish) {
+    progress.line(`  http://127.0.0.1:${hostPort}  ${dim(`# ${service}.${namespace}:${port}`)}`);
+  }
+  progress.line();
+  const name = options.name === "ambient" ? "" : ` --name ${options.name}`;
+  progress.line(dim(`Stop it with Ctrl-C, or \`ambientd down${name}\` from elsewhere.`));
+}
+
+function suggestions(options: UpOptions): [command: string, what: string][] {
+  if (options.mesh === "none") {
+    return [
+      ["kubectl get nodes -o wide", ""],
+      ["ambientd ctl install --set profile=ambient --skip-confirmation", "install the mesh"],
+    ];
+  }
+  if (options.samples === "none") return [["kubectl get pods -n istio-system -o wide", ""]];
+  return [
+    ["kubectl get pods -A -o wide", ""],
+    ["kubectl exec deploy/sleep -- curl -s http://productpage:9080/productpage", "a request inside the mesh"],
+    ["kubectl logs -n istio-system -l app=ztunnel --tail 4", "who called whom"],
+    ["kubectl apply -f manifests/samples/policies/productpage-viewer.yaml", "only sleep may call from now on"],
+  ];
+}
