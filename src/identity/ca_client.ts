@@ -94,6 +94,8 @@ export class CaClient implements CertificateSource {
         (error, reply) => {
           signal?.removeEventListener("abort", abort);
           if (!error && reply) return resolve(reply);
+          // The next attempt connects at once, on a channel of its own.
+          if (error?.code === grpc.status.UNAVAILABLE && this.#channel?.client === client) this.close();
           reject(callError(id, this.#options.address, error));
         },
       );

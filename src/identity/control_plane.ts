@@ -99,6 +99,9 @@ export function openChannel(options: ControlPlaneOptions, rootsPem: string, maxR
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
     "grpc.use_local_subchannel_pool": 1,
+    // Callers give up a channel that could not connect and pace themselves; the channel's own timer must not outlive it by much.
+    "grpc.initial_reconnect_backoff_ms": 10,
+    "grpc.max_reconnect_backoff_ms": 10,
     "grpc.enable_http_proxy": 0,
     "grpc.service_config_disable_resolution": 1,
   };

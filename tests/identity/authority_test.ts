@@ -18,7 +18,7 @@ import { EMPTY_NAME, keyIdOf, nameOf, signCertificate } from "../../src/identity
 import { newKeyPair } from "../../src/identity/keys.ts";
 import { certificatesOf, decodePem, encodePem } from "../../src/identity/pem.ts";
 import { privateKeyFrom } from "../../src/identity/signature.ts";
-import { FakeClock } from "../support/fake_clock.ts";
+import { SettlingClock } from "./settling_clock.ts";
 import { idOf, testCa, testCaMaterial } from "./support.ts";
 
 const HOUR = 3600_000, DAY = 24 * HOUR;
@@ -132,7 +132,7 @@ Deno.test("CertificateAuthority.issue() names the caller, never the request", as
 });
 
 Deno.test("CertificateAuthority.issue() sets lifetimes", async (t) => {
-  const clock = new FakeClock();
+  const clock = new SettlingClock();
   const ca = await testCa({ clock, maxTtlMs: 90 * DAY });
   const { csrPem } = await createCsr(idOf("a", "b"));
   const issue = (authority: CertificateAuthority, ttl: number) =>
@@ -320,7 +320,7 @@ Deno.test("CA material survives its Secret and is checked when read", async (t) 
 });
 
 Deno.test("a renewed root keeps key and name, so that older certificates stay valid", async () => {
-  const clock = new FakeClock(), old = await testCaMaterial(clock.now());
+  const clock = new SettlingClock(), old = await testCaMaterial(clock.now());
   const ca = new CertificateAuthority(old, { clock });
   const { csrPem } = await createCsr(idOf("a", "b"));
   const before = new X509Certificate(ca.issue(csrPem, [idOf("a", "b")], 0)[0]);

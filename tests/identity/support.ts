@@ -67,3 +67,11 @@ export function reviewed(namespace: string, serviceAccount: string, pod = "", ui
       : { "authentication.kubernetes.io/pod-name": [pod], "authentication.kubernetes.io/pod-uid": [uid] },
   };
 }
+
+/**
+ * Waits past grpc-js's reconnect timers (10 ms, see openChannel), which outlive a closed channel: timers fire in the order of
+ * their deadlines, so one set later and for longer fires after them.
+ */
+export function grpcTimersFired(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 30));
+}
