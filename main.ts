@@ -6,7 +6,12 @@ import { CommandError, EXIT_USAGE, UsageError } from "./src/core/usage.ts";
 /** One role: given the arguments after its name, runs to its end and resolves to the exit code. */
 type Role = (args: string[]) => Promise<number>;
 
-const ROLES: Record<string, { summary: string; hidden?: true; load: () => Promise<{ run: Role }> }> = {};
+const ROLES: Record<string, { summary: string; hidden?: true; load: () => Promise<{ run: Role }> }> = {
+  ctl: {
+    summary: "Install, inspect and operate the mesh (istioctl's commands)",
+    load: () => import("./src/roles/ctl.ts"),
+  },
+};
 
 function usage(): string {
   const rows = Object.entries(ROLES).filter(([, role]) => !role.hidden)

@@ -50,8 +50,8 @@ export function cni(values: InstallValues): Manifest[] {
             ],
             priorityClassName: settings.priorityClassName ?? "system-node-critical",
             serviceAccountName: "istio-cni",
-            // Rules stay when the agent stops; nothing is left to wait for.
-            terminationGracePeriodSeconds: 5,
+            // When the mesh is removed the agent takes its rules out of every pod before it ends.
+            terminationGracePeriodSeconds: 60,
             containers: [agent(values)],
             volumes: volumes(values),
           },

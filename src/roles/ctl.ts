@@ -1,0 +1,23 @@
+// `ambientd ctl`: istioctl's commands, flags and habits.
+
+import type { Command } from "commander";
+import { EXIT_USAGE } from "../core/usage.ts";
+import { processStreams, type Streams } from "./ctl/context.ts";
+
+/** Runs one command line; resolves to its exit code. Failures are thrown, to be printed by the caller. */
+export async function run(args: string[], streams: Streams = processStreams()): Promise<number> {
+  const { buildProgram } = await import("./ctl/program.ts");
+  const { CommanderError } = await import("commander");
+  let code = 0;
+  const program: Command = buildProgram(streams, (result) => code = result);
+  try {
+    await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    // Commander has printed what is wrong, or the help or version that was asked for.
+    if (error instanceof CommanderError) {
+      return error.exitCode === 0 || error.code === "commander.help" ? 0 : EXIT_USAGE;
+    }
+    throw error;
+  }
+  return code;
+}

@@ -1,0 +1,85 @@
+import { type Palette, palette, wantsColor } from "../../core/terminal.ts";
+import type { EnvLookup } from "../../core/config.ts";
+import { KubeClient } from "./kube.ts";
+import { type KubeTarget, loadKubeconfig } from "./kubeconfig.ts";
+
+/** Flags that every command takes. */
+export interface GlobalFlags {
+  kubeconfig?: string;
+  context?: string;
+  namespace?: string;
+  istioNamespace: string;
+  as?: string;
+  asGroup?: string[];
+  asUid?: string;
+  /** Milliseconds. */
+  kubeclientTimeout: number;
+}
+
+/** Where a command writes and what it reads; a test gives its own. */
+export interface Streams {
+  out(text: string): void;
+  err(text: string): void;
+  readonly outIsTerminal: boolean;
+  readonly palette: Palette;
+  /** Asks a yes-or-no question; true for yes. */
+  confirm(question: string): boolean;
+  readStdin(): Promise<string>;
+  readonly env: EnvLookup;
+}
+
+/** The process's own streams. */
+export function processStreams(): Streams {
+  const encoder = new TextEncoder();
+  const write = (stream: { writeSync(bytes: Uint8Array): number }) => (text: string) => {
+    const bytes = encoder.encode(text);
+    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+  };
+  return {
+    out: write(Deno.stdout),
+    err: write(Deno.stderr),
+    outIsTerminal: Deno.stdout.isTerminal(),
+    palette: palette(wantsColor(Deno.stdout)),
+    confirm: (question) => /^y(es)?$/i.test(prompt(question)?.trim() ?? ""),
+    readStdin: () => new Response(Deno.stdin.readable).text(),
+    env: (name) => Deno.env.get(name),
+  };
+}
+
+/** What one run of `ctl` works with. */
+export class CtlContext {
+  readonly flags: GlobalFlags;
+  readonly streams: Streams;
+
+  constructor(flags: GlobalFlags, streams: Streams) {
+    this.flags = flags;
+    this.streams = streams;
+  }
+
+  /** @throws MeshError `invalid_kubeconfig` */
+  async target(): Promise<KubeTarget> {
+    const { flags, streams } = this;
+    const target = await loadKubeconfig({ path: flags.kubeconfig, context: flags.context, env: streams.env });
+    const impersonate = flags.as || flags.asGroup || flags.asUid
+      ? { user: flags.as, groups: flags.asGroup, uid: flags.asUid }
+      : undefined;
+    return { ...target, ...(impersonate ? { impersonate } : {}) };
+  }
+
+  async client(): Promise<KubeClient> {
+    return new KubeClient(await this.target(), { timeoutMs: this.flags.kubeclientTimeout });
+  }
+
+  print(text: string): void {
+    this.streams.out(text + "\n");
+  }
+
+  warn(text: string): void {
+    this.streams.err(text + "\n");
+  }
+
+  /** Namespace of the command: `-n`, else the context's, else `default`. */
+  namespace(client: KubeClient): string {
+    return this.flags.namespace ?? client.target.namespace ?? "default";
+  }
+}

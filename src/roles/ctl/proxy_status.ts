@@ -1,0 +1,78 @@
+import { stringify } from "yaml";
+import { formatTable } from "../../core/terminal.ts";
+import { CommandError } from "../../core/usage.ts";
+import type { CtlContext } from "./context.ts";
+import { istiodPods } from "./remote_version.ts";
+import { type ProxyStatus, readSyncz, syncStatus } from "./syncz.ts";
+
+export interface ProxyStatusFlags {
+  output: string;
+  verbosity: number;
+  file?: string;
+  revision?: string;
+}
+
+/** `ctl proxy-status`: which proxies istiod serves and whether they are up to date. */
+export async function proxyStatusCommand(
+  context: CtlContext,
+  pod: string | undefined,
+  flags: ProxyStatusFlags,
+): Promise<number> {
+  if (!["table", "json", "yaml"].includes(flags.output)) {
+    throw new CommandError(`--output must be table, json or yaml, not "${flags.output}"`);
+  }
+  const proxies = await read(context, flags);
+  const shown = pod === undefined
+    ? proxies
+    : proxies.filter(({ proxy }) => proxy === pod || proxy.startsWith(`${pod}.`));
+  if (pod !== undefined && shown.length === 0) {
+    throw new CommandError(`no proxy "${pod}" is connected; run \`ambientd ctl proxy-status\` for the list`);
+  }
+  const rows = shown.map(plain);
+  if (flags.output === "json") context.print(JSON.stringify(rows, null, 2));
+  else if (flags.output === "yaml") context.streams.out(stringify(rows));
+  else context.print(formatTable(table(shown, flags.verbosity > 0), 5));
+  return 0;
+}
+
+async function read(context: CtlContext, flags: ProxyStatusFlags): Promise<ProxyStatus[]> {
+  if (flags.file) {
+    const text = flags.file === "-" ? await context.streams.readStdin() : await Deno.readTextFile(flags.file);
+    return readSyncz(text, flags.file);
+  }
+  using client = await context.client();
+  const namespace = context.flags.istioNamespace;
+  const istiods = await istiodPods(client, namespace, flags.revision);
+  if (istiods.length === 0) throw new CommandError(`no running istiod pods in namespace "${namespace}"`);
+  return await syncStatus(client, istiods);
+}
+
+function plain(status: ProxyStatus): Record<string, unknown> {
+  return { ...status, types: Object.fromEntries(status.types) };
+}
+
+function table(proxies: readonly ProxyStatus[], verbose: boolean): string[][] {
+  if (!verbose) {
+    return [
+      ["NAME", "CLUSTER", "ISTIOD", "VERSION", "SUBSCRIBED TYPES"],
+      ...proxies.map(({ proxy, cluster, istiod, version, types }) => [
+        proxy,
+        cluster,
+        istiod,
+        version,
+        `${types.size} (${[...types.keys()].sort().join(",")})`,
+      ]),
+    ];
+  }
+  const names = [...new Set(proxies.flatMap(({ types }) => [...types.keys()]))].sort();
+  return [
+    ["NAME", "CLUSTER", ...names, "ISTIOD", "VERSION"],
+    ...proxies.map(({ proxy, cluster, istiod, version, types }) => [
+      proxy,
+      cluster,
+      ...names.map((name) => types.get(name) ?? "IGNORED"),
+      istiod,
+      version,
+    ]),
+  ];
+}

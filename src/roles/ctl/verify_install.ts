@@ -1,0 +1,87 @@
+import { CommandError } from "../../core/usage.ts";
+import type { CtlContext } from "./context.ts";
+import { type InstallFlags, readFiles } from "./install_command.ts";
+import { planInstallation } from "./install.ts";
+import type { KubeClient, KubeJson } from "./kube.ts";
+import { isReady } from "./readiness.ts";
+import { inInstallOrder, render } from "./render.ts";
+import type { Installation } from "./resolve.ts";
+
+/** Kinds that an installation has only where the cluster serves them. */
+const OPTIONAL = new Set(["HorizontalPodAutoscaler", "PodDisruptionBudget"]);
+
+/** `ctl verify-install`: checks the cluster against a profile, by default the one that is installed. */
+export async function verifyInstallCommand(
+  context: CtlContext,
+  flags: Pick<InstallFlags, "filename" | "set" | "revision">,
+): Promise<number> {
+  using client = await context.client();
+  const asked = flags.filename !== undefined || flags.set !== undefined;
+  const installation = planInstallation({
+    files: await readFiles(context, flags.filename),
+    set: asked
+      ? flags.set
+      : [`profile=${await installedProfile(client, context.flags.istioNamespace, flags.revision)}`],
+    revision: flags.revision,
+  });
+  await verifyInstallation(context, client, installation);
+  return 0;
+}
+
+/** The profile that `install` recorded. @throws CommandError when there is no installation */
+async function installedProfile(client: KubeClient, namespace: string, revision?: string): Promise<string> {
+  const name = revision && revision !== "default" ? `values-${revision}` : "values";
+  const recorded = await client.get("v1", "ConfigMap", namespace, name);
+  if (!recorded) {
+    throw new CommandError(
+      `no Istio installation found in namespace "${namespace}"; install one with \`ambientd ctl install\``,
+    );
+  }
+  try {
+    return JSON.parse(recorded.data["merged-values"]).profile;
+  } catch {
+    throw new CommandError(`cannot read the installed profile from the ConfigMap "${namespace}/${name}"`);
+  }
+}
+
+/** Prints a line for each object of an installation. @throws CommandError when one is missing or not ready */
+export async function verifyInstallation(
+  context: CtlContext,
+  client: KubeClient,
+  installation: Installation,
+): Promise<void> {
+  const { green, red } = context.streams.palette;
+  const objects = inInstallOrder(render(installation)).filter(({ kind }) => !OPTIONAL.has(kind));
+  const states = await Promise.all(objects.map((object) => check(client, object)));
+  let definitions = 0, deployments = 0, failures = 0;
+  states.forEach((problem, i) => {
+    const { kind, metadata: { name, namespace } } = objects[i];
+    const label = `${kind}: ${name}${namespace ? `.${namespace}` : ""}`;
+    if (problem === undefined) {
+      context.print(`${green("✔")} ${label} checked successfully`);
+      if (kind === "CustomResourceDefinition") definitions++;
+      if (kind === "Deployment" || kind === "DaemonSet") deployments++;
+    } else {
+      failures++;
+      context.print(`${red("✘")} ${label}: ${problem}`);
+    }
+  });
+  context.print(`Checked ${definitions} custom resource definitions`);
+  context.print(`Checked ${deployments} Istio Deployments`);
+  if (failures > 0) {
+    throw new CommandError(
+      `Istio installation failed verification: ${failures} ${
+        failures === 1 ? "object is" : "objects are"
+      } missing or not ready`,
+    );
+  }
+  context.print(`${green("✔")} Istio is installed and verified successfully`);
+}
+
+async function check(client: KubeClient, object: KubeJson): Promise<string | undefined> {
+  const { apiVersion, kind, metadata: { name, namespace } } = object;
+  const found = await client.get(apiVersion, kind, namespace, name);
+  if (!found) return "not found";
+  if (!isReady({ ...found, kind })) return kind === "CustomResourceDefinition" ? "not established" : "not available";
+  return undefined;
+}

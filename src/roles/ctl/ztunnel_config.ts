@@ -1,0 +1,228 @@
+import { stringify } from "yaml";
+import { describeError } from "../../core/errors.ts";
+import { CommandError, UsageError } from "../../core/usage.ts";
+import type { CtlContext } from "./context.ts";
+import type { KubeClient, KubeJson } from "./kube.ts";
+import { podRequest } from "./port_forward.ts";
+import { readDump, type ZtunnelDump } from "./ztunnel_dump.ts";
+import { DUMP_TITLES, DUMP_VIEWS, type DumpFilter, type DumpViewName } from "./ztunnel_tables.ts";
+
+export interface ZtunnelFlags {
+  output: string;
+  proxyAdminPort: string;
+  node?: string;
+  file?: string;
+  workloadNamespace?: string;
+  workloadNode?: string;
+  serviceNamespace?: string;
+  policyNamespace?: string;
+  address?: string;
+  direction?: string;
+  raw?: boolean;
+  withHeaders?: boolean;
+  level?: string;
+  reset?: boolean;
+}
+
+/** Parts that differ from one ztunnel to another, so that a pod or a node has to be named where there are several. */
+const PER_NODE = new Set(["certificate", "connections"]);
+
+/** `ctl ztunnel-config <part> [pod]`. */
+export async function ztunnelConfigCommand(
+  context: CtlContext,
+  part: DumpViewName | "all",
+  pod: string | undefined,
+  flags: ZtunnelFlags,
+): Promise<number> {
+  if (!["short", "table", "json", "yaml"].includes(flags.output)) {
+    throw new CommandError(`--output must be json, yaml or short, not "${flags.output}"`);
+  }
+  if (flags.direction !== undefined && !["inbound", "outbound"].includes(flags.direction)) {
+    throw new CommandError(`--direction must be inbound or outbound, not "${flags.direction}"`);
+  }
+  const { dump, application } = await obtain(context, part, pod, flags);
+  const filter: DumpFilter = {
+    namespace: flags.workloadNamespace ?? flags.serviceNamespace ?? flags.policyNamespace,
+    node: flags.workloadNode,
+    address: flags.address,
+    direction: flags.direction,
+    raw: flags.raw,
+    pod: application,
+  };
+  if (part === "all") {
+    const parts = Object.keys(DUMP_VIEWS) as DumpViewName[];
+    if (flags.output === "json") context.print(JSON.stringify(dump.raw, null, 2));
+    else if (flags.output === "yaml") context.streams.out(stringify(dump.raw));
+    else {
+      const rule = "-".repeat(40);
+      context.print(
+        parts.map((name) =>
+          (flags.withHeaders ? `${rule}\n${DUMP_TITLES[name]}\n${rule}\n` : "") + DUMP_VIEWS[name].table(dump, filter)
+        ).join("\n\n"),
+      );
+    }
+    return 0;
+  }
+  const view = DUMP_VIEWS[part];
+  if (flags.output === "json") context.print(JSON.stringify(view.select(dump, filter), null, 2));
+  else if (flags.output === "yaml") context.streams.out(stringify(view.select(dump, filter)));
+  else context.print(view.table(dump, filter));
+  return 0;
+}
+
+/** `ctl ztunnel-config log`: shows or sets log levels. */
+export async function ztunnelLogCommand(
+  context: CtlContext,
+  pod: string | undefined,
+  flags: ZtunnelFlags,
+): Promise<number> {
+  using client = await context.client();
+  const { ztunnels } = await findZtunnels(context, client, pod, flags.node);
+  const levels = flags.reset ? "info" : flags.level?.split(",").map(levelDirective).join(",");
+  const query = levels === undefined ? "" : `?level=${encodeURIComponent(levels)}${flags.reset ? "&reset" : ""}`;
+  for (const { metadata: { namespace, name } } of ztunnels) {
+    const answer = await podRequest(client, namespace, name, adminPort(flags), "POST", `/logging${query}`);
+    if (answer.status !== 200) {
+      throw new CommandError(
+        `cannot set the log level of "${namespace}/${name}": ${answer.body.trim() || answer.status}`,
+      );
+    }
+    context.print(`${name}.${namespace}:\n${answer.body.trim()}\n`);
+  }
+  return 0;
+}
+
+const LEVELS: Record<string, string> = {
+  trace: "trace",
+  debug: "debug",
+  info: "info",
+  warning: "warn",
+  warn: "warn",
+  error: "error",
+  critical: "error",
+  off: "off",
+};
+
+function levelDirective(text: string): string {
+  const colon = text.lastIndexOf(":");
+  const level = Object.hasOwn(LEVELS, text.slice(colon + 1)) ? LEVELS[text.slice(colon + 1)] : undefined;
+  if (!level) {
+    throw new CommandError(
+      `"${text.slice(colon + 1)}" is not a log level; the levels are ${Object.keys(LEVELS).join(", ")}`,
+    );
+  }
+  return colon < 0 ? level : `${text.slice(0, colon)}=${level}`;
+}
+
+function adminPort(flags: ZtunnelFlags): number {
+  const port = Number(flags.proxyAdminPort);
+  if (!Number.isInteger(port) || port < 1 || port > 65535) {
+    throw new UsageError(`--proxy-admin-port must be a port, not "${flags.proxyAdminPort}"`);
+  }
+  return port;
+}
+
+async function obtain(
+  context: CtlContext,
+  part: string,
+  pod: string | undefined,
+  flags: ZtunnelFlags,
+): Promise<{ dump: ZtunnelDump; application?: { name: string; namespace: string } }> {
+  if ([pod, flags.node, flags.file].filter(Boolean).length > 1) {
+    throw new UsageError("at most one of --file, --node or a pod name can be given");
+  }
+  if (flags.file) {
+    try {
+      const text = flags.file === "-" ? await context.streams.readStdin() : await Deno.readTextFile(flags.file);
+      return { dump: readDump(text, flags.file) };
+    } catch (cause) {
+      throw new CommandError(`cannot read "${flags.file}": ${describeError(cause)}`);
+    }
+  }
+  using client = await context.client();
+  const { ztunnels, application } = await findZtunnels(context, client, pod, flags.node);
+  if (PER_NODE.has(part) && ztunnels.length > 1) throw new CommandError("ztunnel pod name or --node must be set");
+  const { namespace, name } = ztunnels[0].metadata;
+  const answer = await podRequest(client, namespace, name, adminPort(flags), "GET", "/config_dump");
+  if (answer.status !== 200) {
+    throw new CommandError(
+      `cannot get the configuration of "${namespace}/${name}": it answered status ${answer.status}`,
+    );
+  }
+  return { dump: readDump(answer.body, `${namespace}/${name}`), application };
+}
+
+/** The ztunnels that were meant; for an application's pod the one of its node. Never empty. */
+async function findZtunnels(
+  context: CtlContext,
+  client: KubeClient,
+  pod: string | undefined,
+  node: string | undefined,
+): Promise<{ ztunnels: KubeJson[]; application?: { name: string; namespace: string } }> {
+  const namespace = context.flags.istioNamespace;
+  const all = (await client.list("v1", "Pod", { namespace, labelSelector: "app=ztunnel" }))
+    .filter(({ status, metadata }) => status?.phase === "Running" && !metadata.deletionTimestamp);
+  if (all.length === 0) throw new CommandError(`no running ztunnel pods in namespace "${namespace}"`);
+  if (node) return { ztunnels: [onNode(all, node)] };
+  if (!pod || /^(ds|daemonset)s?\/ztunnel(\.|$)/.test(pod)) return { ztunnels: all };
+  const name = parsePodName(pod, context.namespace(client));
+  const named = all.find(({ metadata }) => metadata.name === name.name);
+  if (named) return { ztunnels: [named] };
+  const application = await resolvePod(client, name);
+  return {
+    ztunnels: [onNode(all, application.spec?.nodeName ?? "")],
+    application: { name: application.metadata.name, namespace: application.metadata.namespace },
+  };
+}
+
+function onNode(ztunnels: readonly KubeJson[], node: string): KubeJson {
+  const found = ztunnels.find(({ spec }) => spec?.nodeName === node);
+  if (!found) throw new CommandError(`no running ztunnel pod on node "${node}"`);
+  return found;
+}
+
+interface PodName {
+  type: string;
+  name: string;
+  namespace: string;
+}
+
+/** `[type/]name[.namespace]`. */
+export function parsePodName(text: string, defaultNamespace: string): PodName {
+  const slash = text.indexOf("/");
+  const rest = text.slice(slash + 1);
+  const dot = rest.indexOf(".");
+  return {
+    type: slash < 0 ? "pod" : text.slice(0, slash).toLowerCase(),
+    name: dot < 0 ? rest : rest.slice(0, dot),
+    namespace: dot < 0 ? defaultNamespace : rest.slice(dot + 1),
+  };
+}
+
+const WORKLOAD_KINDS: Record<string, string> = {
+  deploy: "Deployment",
+  deployment: "Deployment",
+  deployments: "Deployment",
+  ds: "DaemonSet",
+  daemonset: "DaemonSet",
+  daemonsets: "DaemonSet",
+};
+
+async function resolvePod(client: KubeClient, { type, name, namespace }: PodName): Promise<KubeJson> {
+  if (["pod", "pods", "po"].includes(type)) {
+    const pod = await client.get("v1", "Pod", namespace, name);
+    if (!pod) throw new CommandError(`pods "${name}" not found in namespace "${namespace}"`);
+    return pod;
+  }
+  const kind = Object.hasOwn(WORKLOAD_KINDS, type) ? WORKLOAD_KINDS[type] : undefined;
+  if (!kind) throw new CommandError(`cannot use "${type}/${name}": name a pod, a deployment or a daemonset`);
+  const workload = await client.get("apps/v1", kind, namespace, name);
+  if (!workload) throw new CommandError(`${type} "${name}" not found in namespace "${namespace}"`);
+  const labelSelector = Object.entries(workload.spec?.selector?.matchLabels ?? {}).map(([k, v]) => `${k}=${v}`).join(
+    ",",
+  );
+  const pods = await client.list("v1", "Pod", { namespace, labelSelector });
+  const running = pods.find(({ status }) => status?.phase === "Running");
+  if (!running) throw new CommandError(`${type} "${name}" in namespace "${namespace}" has no running pods`);
+  return running;
+}
