@@ -1,10 +1,9 @@
-import type { Clock } from "../../src/cluster/controllers/kit/clock.ts";
+import type { Clock } from "../../src/core/clock.ts";
 
 /** Time that stands still until it is told to move. */
 export class FakeClock implements Clock {
   #now: number;
-  #serial = 0;
-  readonly #timers = new Map<number, { at: number; callback: () => void }>();
+  readonly #timers = new Set<{ at: number; fire: () => void }>();
 
   constructor(now = Date.parse("2026-01-01T00:00:00Z")) {
     this.#now = now;
@@ -14,14 +13,10 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
-  setTimeout(callback: () => void, ms: number): ReturnType<typeof setTimeout> {
-    const id = ++this.#serial;
-    this.#timers.set(id, { at: this.#now + ms, callback });
-    return id as unknown as ReturnType<typeof setTimeout>;
-  }
-
-  clearTimeout(id: ReturnType<typeof setTimeout>): void {
-    this.#timers.delete(id as unknown as number);
+  timer(ms: number, fire: () => void): () => void {
+    const timer = { at: this.#now + Math.max(0, ms), fire };
+    this.#timers.add(timer);
+    return () => void this.#timers.delete(timer);
   }
 
   /** Timers that have not run. */
@@ -33,11 +28,11 @@ export class FakeClock implements Clock {
   advance(ms: number): void {
     const until = this.#now + ms;
     while (true) {
-      const [id, next] = [...this.#timers].sort(([a, x], [b, y]) => x.at - y.at || a - b)[0] ?? [];
+      const [next] = [...this.#timers].sort((a, b) => a.at - b.at);
       if (next === undefined || next.at > until) break;
       this.#now = Math.max(this.#now, next.at);
-      this.#timers.delete(id!);
-      next.callback();
+      this.#timers.delete(next);
+      next.fire();
     }
     this.#now = until;
   }

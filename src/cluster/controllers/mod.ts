@@ -9,7 +9,7 @@ import { startGarbageCollector } from "./garbage/controller.ts";
 import { startJobs } from "./job/controller.ts";
 import { startCronJobs } from "./job/cronjob.ts";
 import { Caches } from "./kit/cache.ts";
-import { type Clock, systemClock } from "./kit/clock.ts";
+import { type Clock, systemClock } from "../../core/clock.ts";
 import type { ControllerContext } from "./kit/context.ts";
 import { EventRecorder } from "./kit/events.ts";
 import { Runner } from "./kit/runner.ts";
@@ -25,7 +25,6 @@ import { startStatefulSets } from "./statefulset.ts";
 import { startVolumeClaims } from "./volume_claims.ts";
 
 export { bootstrap, bootstrapObjects } from "./bootstrap.ts";
-export { type Clock, systemClock } from "./kit/clock.ts";
 
 /** What the controllers act on. */
 export interface ControllerOptions {

@@ -1,5 +1,5 @@
 import type { KubeObject } from "../../contracts.ts";
-import { timestamp } from "../kit/clock.ts";
+import { timestamp } from "../kit/time.ts";
 import { type Condition, findCondition } from "../kit/conditions.ts";
 import { actualReplicas, availableReplicas, bounds, isComplete, readyReplicas, replicasOf } from "./model.ts";
 

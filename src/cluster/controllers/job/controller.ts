@@ -1,6 +1,6 @@
 import { ApiError } from "../../api_error.ts";
 import type { KubeObject } from "../../contracts.ts";
-import { timestamp } from "../kit/clock.ts";
+import { timestamp } from "../kit/time.ts";
 import { type Condition, isTrue, withCondition } from "../kit/conditions.ts";
 import type { ControllerContext } from "../kit/context.ts";
 import { randomSuffix } from "../kit/hash.ts";

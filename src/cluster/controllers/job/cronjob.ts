@@ -1,7 +1,7 @@
 import { MeshError } from "../../../core/errors.ts";
 import { ApiError } from "../../api_error.ts";
 import type { KubeObject } from "../../contracts.ts";
-import { timestamp } from "../kit/clock.ts";
+import { timestamp } from "../kit/time.ts";
 import { isTrue } from "../kit/conditions.ts";
 import type { ControllerContext } from "../kit/context.ts";
 import { controllerOf, CRON_JOBS, JOBS, keyOf, ownerReference } from "../kit/types.ts";

@@ -1,4 +1,4 @@
-import { timestamp } from "./clock.ts";
+import { timestamp } from "./time.ts";
 
 /** One entry of `status.conditions`. */
 export interface Condition {

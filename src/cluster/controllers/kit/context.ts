@@ -1,7 +1,7 @@
 import type { Logger } from "../../../telemetry/logger.ts";
 import type { ClusterApi, TokenIssuer } from "../../contracts.ts";
 import type { Caches } from "./cache.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../../../core/clock.ts";
 import type { EventRecorder } from "./events.ts";
 import type { Runner } from "./runner.ts";
 

@@ -1,7 +1,8 @@
 import { ApiError } from "../../api_error.ts";
 import type { ClusterApi, KubeObject } from "../../contracts.ts";
 import type { Caches, ObjectCache } from "./cache.ts";
-import { type Clock, timestamp } from "./clock.ts";
+import type { Clock } from "../../../core/clock.ts";
+import { timestamp } from "./time.ts";
 import type { Runner } from "./runner.ts";
 import { EVENTS } from "./types.ts";
 import type { WorkQueue } from "./work_queue.ts";

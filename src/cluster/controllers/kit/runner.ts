@@ -2,7 +2,7 @@ import { clearImmediate, setImmediate } from "node:timers";
 import { describeError } from "../../../core/errors.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import { ApiError } from "../../api_error.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../../../core/clock.ts";
 import { WorkQueue } from "./work_queue.ts";
 
 /** Brings one object nearer to what its spec asks for. A throw is retried with back-off. */

@@ -1,4 +1,4 @@
-import type { Clock, TimerId } from "./clock.ts";
+import type { Clock } from "../../../core/clock.ts";
 
 /** client-go's default: 5 ms, doubled by each failure in a row. */
 const BACKOFF_INITIAL_MS = 5;
@@ -14,7 +14,7 @@ export class WorkQueue {
   readonly #processing = new Set<string>();
   readonly #dirty = new Set<string>();
   readonly #failures = new Map<string, number>();
-  readonly #timers = new Map<string, { id: TimerId; due: number }>();
+  readonly #timers = new Map<string, { cancel: () => void; due: number }>();
   readonly #clock: Clock;
   readonly #wake: () => void;
   #closed = false;
@@ -53,13 +53,13 @@ export class WorkQueue {
     const waiting = this.#timers.get(key);
     if (waiting) {
       if (waiting.due <= due) return;
-      this.#clock.clearTimeout(waiting.id);
+      waiting.cancel();
     }
-    const id = this.#clock.setTimeout(() => {
+    const cancel = this.#clock.timer(ms, () => {
       this.#timers.delete(key);
       this.add(key);
-    }, ms);
-    this.#timers.set(key, { id, due });
+    });
+    this.#timers.set(key, { cancel, due });
   }
 
   /** Adds the key after its back-off, which grows until {@linkcode forget}. */
@@ -95,7 +95,7 @@ export class WorkQueue {
 
   close(): void {
     this.#closed = true;
-    for (const { id } of this.#timers.values()) this.#clock.clearTimeout(id);
+    for (const { cancel } of this.#timers.values()) cancel();
     this.#timers.clear();
     this.#ready.clear();
     this.#dirty.clear();

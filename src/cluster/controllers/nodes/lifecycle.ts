@@ -1,5 +1,5 @@
 import type { KubeObject } from "../../contracts.ts";
-import { timestamp } from "../kit/clock.ts";
+import { timestamp } from "../kit/time.ts";
 import { type Condition, findCondition, withCondition } from "../kit/conditions.ts";
 import type { ControllerContext } from "../kit/context.ts";
 import { canonicalJson } from "../kit/hash.ts";
