@@ -110,7 +110,8 @@ export class EventRecorder {
         });
         return;
       }
-      const name = `${object.metadata.name}.${(event.lastMs * 1e6 + this.#serial++ % 1e6).toString(16)}`;
+      const nanoseconds = BigInt(event.lastMs) * 1_000_000n + BigInt(this.#serial++ % 1_000_000);
+      const name = `${object.metadata.name}.${nanoseconds.toString(16)}`;
       this.#api.create(EVENTS, {
         apiVersion: "v1",
         kind: "Event",
