@@ -1,5 +1,6 @@
 import type { MeshError } from "../core/errors.ts";
 import type { WorkloadCertificate } from "../identity/types.ts";
+import type { H2Stream } from "../h2/stream.ts";
 import type { SpiffeId } from "../model/identity.ts";
 import type { Endpoint } from "../net/endpoint.ts";
 import type { SocketAddress } from "../sys/socket_address.ts";
@@ -88,3 +89,8 @@ export interface HboneTarget {
 }
 
 export type HboneConnectCallback = (error: HboneError | null, stream: HboneStream | null) => void;
+
+/** The same object under its HBONE name: its connection's peer is an {@linkcode HbonePeer}. */
+export function asHboneStream(stream: H2Stream): HboneStream {
+  return stream as H2Stream & HboneStream;
+}

@@ -10,3 +10,10 @@ export const BATCH = 128 * 1024;
 
 /** Between two plain sockets. */
 export const PLAIN = allocate(BATCH);
+
+/** Plaintext from TLS on its way to a codec: the carry of the last read, then a batch and one record more. */
+export const INPUT_BYTES = 256 * 1024;
+export const INPUT = allocate(INPUT_BYTES);
+
+/** The same for TLS inside a stream of another connection, whose own input is in use at that time. */
+export const INNER_INPUT = allocate(INPUT_BYTES);

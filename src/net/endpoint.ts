@@ -47,6 +47,8 @@ export abstract class Endpoint {
   abstract get queued(): number;
   /** No more bytes will come: half-close once everything has gone out. */
   abstract finish(): void;
+  /** Send what is queued, then end both directions; what still arrives is dropped. */
+  abstract finishAll(): void;
   /** Give up at once in both directions, with a reset. Idempotent. */
   abstract abort(): void;
 

@@ -77,6 +77,10 @@ export class Tap extends Endpoint {
     this.#handler.onEnd?.();
   }
 
+  override finishAll(): void {
+    this.#handler.onEnd?.();
+  }
+
   override abort(): void {
     if (!this.open) return;
     this.open = false;

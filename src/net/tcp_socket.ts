@@ -222,6 +222,12 @@ export class TcpSocket extends Endpoint implements Pollable, Runnable {
     if (this.#queue === null || this.#queue.size === 0) this.#shutdown();
   }
 
+  override finishAll(): void {
+    this.#readEnded = true;
+    if (this.#writeEnded) this.#settle();
+    else this.finish();
+  }
+
   #shutdown(): void {
     this.#writeEnded = true;
     libc.shutdown(this.#fd, SHUT_WR);

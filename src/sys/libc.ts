@@ -21,6 +21,8 @@ const symbols = {
   close: { parameters: ["i32"], result: "i32" },
   recv: { parameters: ["i32", ADDR, ADDR, "i32"], result: "i32" },
   send: { parameters: ["i32", ADDR, ADDR, "i32"], result: "i32" },
+  /** From memory outside the arena. */
+  send_pointer: { name: "send", parameters: ["i32", "pointer", ADDR, "i32"], result: "i32" },
   recvfrom: { parameters: ["i32", ADDR, ADDR, "i32", ADDR, ADDR], result: "i32" },
   sendto: { parameters: ["i32", ADDR, ADDR, "i32", ADDR, "u32"], result: "i32" },
   recvmsg: { parameters: ["i32", ADDR, "i32"], result: "i32" },

@@ -1,0 +1,1015 @@
+import { describeError, MeshError } from "../core/errors.ts";
+import type { Reactor, Runnable } from "../net/reactor.ts";
+import { BATCH } from "../net/buffers.ts";
+import { flowError, type FlowErrorCode } from "../net/endpoint.ts";
+import type { Timer } from "../net/timers.ts";
+import type { Transport, TransportConsumer } from "../net/transport.ts";
+import { allocate, U8, writePointer, writeSize } from "../sys/memory.ts";
+import { Budget } from "./budget.ts";
+import * as h2 from "./constants.ts";
+import { fieldOf, type HeaderFields, malformedHeaders } from "./headers.ts";
+import { hpackBound, HpackDecoder, HpackEncoder } from "./hpack.ts";
+import type { H2Options } from "./options.ts";
+import { giveStage, STAGE_BYTES, STAGE_FULL, takeStage } from "./stage.ts";
+import { H2Stream, type H2StreamHandler } from "./stream.ts";
+
+/** How a connection ended other than in order. */
+export type H2ErrorCode = "h2_protocol" | "h2_goaway" | "h2_ping_timeout" | FlowErrorCode;
+
+/** What the owner of a connection is told. */
+export interface H2Handler {
+  /** Server: a request. Answer with `connection.respond()`; bytes flow once the stream has a partner. */
+  onRequest?(stream: H2Stream, headers: HeaderFields, endStream: boolean): void;
+  /** The peer's first SETTINGS have arrived: the connection is usable. */
+  onReady?(): void;
+  /** The number of streams we may open has changed, or a stream has ended. */
+  onCapacity?(): void;
+  /** The peer is going away: open no more streams here. */
+  onGoaway?(code: number): void;
+  /** The connection is over; null after an orderly end. Called once, after every stream has been told. */
+  onClosed?(error: MeshError<H2ErrorCode> | null): void;
+}
+
+const MAX_SCATTER = 16;
+const scatter = allocate(MAX_SCATTER * 16);
+/** Header blocks that may not fit one frame are put together here. */
+const BLOCK_BYTES = 128 * 1024;
+const blockBuffer = new Uint8Array(BLOCK_BYTES);
+/** Frames other than DATA are taken whole; longer ones are refused. */
+const MAX_CONTROL_FRAME = 80 * 1024;
+const MAX_CONTINUATIONS = 64;
+const ENCODER_TABLE = 4096;
+
+/** Wasteful frames (see Budget): the burst a busy honest peer may cause, and what it may cause for ever. */
+const WASTE_BURST = 4000, WASTE_PER_SECOND = 200;
+/** Streams reset by the peer before we answered: each made us work for nothing (CVE-2023-44487). */
+const RESET_BURST = 1000, RESET_PER_SECOND = 100;
+/** Ids of streams that we reset lately, whose last frames may still be under way. */
+const REMEMBERED_RESETS = 128;
+/** How long the final GOAWAY waits for the answer to a PING when draining. */
+const DRAIN_NOTICE_MS = 1000;
+
+/**
+ * One HTTP/2 connection, either side, over any {@linkcode Transport} (RFC 9113).
+ *
+ * A state machine over the input buffer: DATA payload is passed on as it comes, without waiting for the frame; other frames
+ * are taken whole. Output of one batch of events gathers in one block and goes out in one write.
+ */
+export class H2Connection implements TransportConsumer, Runnable {
+  readonly reactor: Reactor;
+  readonly transport: Transport;
+  readonly role: "client" | "server";
+  readonly options: H2Options;
+  /** What the owner knows about the peer: its identity, say. */
+  peer: unknown = null;
+  #handler: H2Handler;
+  readonly #streams = new Map<number, H2Stream>();
+  readonly #encoder = new HpackEncoder(ENCODER_TABLE);
+  readonly #decoder: HpackDecoder;
+  readonly #waiting = new Set<H2Stream>();
+  readonly #waste: Budget;
+  readonly #resets: Budget;
+  readonly #recentResets: number[] = [];
+
+  // Output.
+  #stage = 0;
+  #used = 0;
+  #scheduled = false;
+  /** Bytes of DATA we may still send on the connection. */
+  sendWindow: number = h2.DEFAULT_WINDOW;
+  #peerWindow: number = h2.DEFAULT_WINDOW;
+  #peerFrame: number = h2.DEFAULT_FRAME_SIZE;
+  #peerStreams = 100;
+  #nextId: number;
+
+  // Input.
+  #prefaceLeft: number;
+  #settled = false;
+  #receiveWindow: number;
+  #uncredited = 0;
+  #held = 0;
+  #dataStream: H2Stream | null = null;
+  #dataLeft = 0;
+  #padLeft = 0;
+  #dataEnd = false;
+  #skipLeft = 0;
+  #lastPeerId = 0;
+  #block: Uint8Array | null = null;
+  #blockStream = 0;
+  #blockLength = 0;
+  #blockEnd = false;
+  #continuations = 0;
+  #fields: [string, string][] = [];
+  readonly #collect = (name: string, value: string): void => {
+    this.#fields.push([name, value]);
+  };
+
+  // Life.
+  #closed = false;
+  #failed: MeshError<H2ErrorCode> | null = null;
+  #goawaySent = false;
+  #goawayReceived = false;
+  #draining = false;
+  #pingTimer: Timer | null = null;
+  #pingSent = false;
+  #drainTimer: Timer | null = null;
+
+  constructor(
+    reactor: Reactor,
+    transport: Transport,
+    role: "client" | "server",
+    options: H2Options,
+    handler: H2Handler,
+  ) {
+    this.reactor = reactor;
+    this.transport = transport;
+    this.role = role;
+    this.options = options;
+    this.#handler = handler;
+    this.#decoder = new HpackDecoder(4096, options.maxHeaderListSize);
+    this.#waste = new Budget(WASTE_BURST, WASTE_PER_SECOND, reactor.now);
+    this.#resets = new Budget(RESET_BURST, RESET_PER_SECOND, reactor.now);
+    this.#nextId = role === "client" ? 1 : 2;
+    this.#prefaceLeft = role === "server" ? h2.PREFACE.length : 0;
+    this.#receiveWindow = Math.max(options.connectionWindow, h2.DEFAULT_WINDOW);
+    transport.consumer = this;
+    this.#begin();
+    if (options.pingIntervalMs > 0) {
+      this.#pingTimer = reactor.setTimer(options.pingIntervalMs, () => this.#onPingTimer());
+    }
+  }
+
+  // --- facts
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Streams that are open. */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  /** Client: streams that may still be opened now. */
+  get capacity(): number {
+    if (this.#closed || this.#failed || this.#goawayReceived || this.#draining || this.#nextId > 0x7ffffff0) return 0;
+    return Math.max(0, this.#peerStreams - this.#streams.size);
+  }
+
+  /** Streams that the peer lets us have open at once; 100 until it says. */
+  get peerMaxStreams(): number {
+    return this.#peerStreams;
+  }
+
+  /** Bytes received that nobody has taken yet. */
+  get held(): number {
+    return this.#held;
+  }
+
+  // --- what owners do
+
+  /** Client: sends a request; null when there is no capacity. */
+  request(headers: HeaderFields, endStream: boolean, handler: H2StreamHandler): H2Stream | null {
+    if (this.capacity === 0) return null;
+    const id = this.#nextId;
+    this.#nextId += 2;
+    const stream = new H2Stream(this, id, handler, this.#peerWindow, this.options.streamWindow);
+    this.#streams.set(id, stream);
+    this.#sendHeaders(stream, headers, endStream);
+    return stream;
+  }
+
+  /** Server: answers a request (a 1xx may come before). */
+  respond(stream: H2Stream, headers: HeaderFields, endStream: boolean): void {
+    if (!stream.open || stream.localEnded) return;
+    this.#sendHeaders(stream, headers, endStream);
+    if (endStream) stream.settle();
+    else if (stream.headersSent && stream.queued > 0) this.waitForRoom(stream);
+  }
+
+  /** Ends our side of a stream with trailers; everything written must have gone out. */
+  sendTrailers(stream: H2Stream, headers: HeaderFields): void {
+    if (!stream.open || stream.localEnded) return;
+    this.#sendHeaders(stream, headers, true);
+    stream.settle();
+  }
+
+  /** Goes away gracefully: what runs may finish, nothing new begins. */
+  drain(): void {
+    if (this.#draining || this.#closed || this.#failed) return;
+    this.#draining = true;
+    if (this.role === "server") {
+      // First a GOAWAY that still allows what is under way, then the real one (RFC 9113, 6.8).
+      this.#sendGoaway(h2.MAX_WINDOW, h2.NO_ERROR);
+      this.#goawaySent = false;
+      this.#drainTimer = this.reactor.setTimer(DRAIN_NOTICE_MS, () => this.#finalGoaway());
+    } else {
+      this.#finalGoaway();
+    }
+  }
+
+  #finalGoaway(): void {
+    if (this.#closed) return;
+    this.#sendGoaway(this.#lastPeerId, h2.NO_ERROR);
+    this.#endIfIdle();
+  }
+
+  #endIfIdle(): void {
+    if (this.#streams.size > 0 || this.#closed) return;
+    if ((this.#draining && this.#goawaySent) || this.#goawayReceived) this.#finish(null);
+  }
+
+  /** Ends the connection at once with GOAWAY; open streams fail. */
+  close(code: number = h2.NO_ERROR): void {
+    if (this.#closed) return;
+    this.#sendGoaway(this.#lastPeerId, code);
+    this.#finish(flowError("closed", "the HTTP/2 connection was closed"));
+  }
+
+  /** Ends the connection at once without a word. */
+  abort(): void {
+    this.transport.abort();
+  }
+
+  // --- TransportConsumer
+
+  onInput(at: number, bytes: number): number {
+    const end = at + bytes;
+    let next = at;
+    while (next < end && !this.#closed && this.#failed === null) {
+      if (this.#dataLeft > 0) {
+        next += this.#passData(next, Math.min(this.#dataLeft, end - next));
+      } else if (this.#padLeft > 0 || this.#skipLeft > 0) {
+        const part = Math.min(this.#padLeft > 0 ? this.#padLeft : this.#skipLeft, end - next);
+        if (this.#padLeft > 0) {
+          this.#padLeft -= part;
+          if (this.#padLeft === 0) this.#endData();
+        } else this.#skipLeft -= part;
+        next += part;
+      } else if (this.#prefaceLeft > 0) {
+        if (!this.#takePreface(next, end)) break;
+        next += h2.PREFACE.length;
+      } else {
+        const taken = this.#frame(next, end);
+        if (taken === 0) break;
+        next += taken;
+      }
+    }
+    return this.#closed || this.#failed !== null ? bytes : next - at;
+  }
+
+  onInputEnd(): void {
+    this.#finish(this.#streams.size > 0 ? flowError("closed", "the peer ended the connection") : null);
+  }
+
+  onWritable(): void {
+    this.#resumeWaiting();
+  }
+
+  onTransportClosed(error: MeshError<FlowErrorCode> | null): void {
+    this.#conclude(
+      this.#failed ?? error ?? (this.#streams.size > 0 ? flowError("closed", "the connection ended") : null),
+    );
+  }
+
+  // --- frames in
+
+  #takePreface(at: number, end: number): boolean {
+    const have = Math.min(end - at, h2.PREFACE.length);
+    for (let i = 0; i < have; i++) {
+      if (U8[at + i] !== h2.PREFACE.charCodeAt(i)) {
+        this.#fail(h2.PROTOCOL_ERROR, "the client does not begin with the HTTP/2 preface");
+        return false;
+      }
+    }
+    if (have < h2.PREFACE.length) return false;
+    this.#prefaceLeft = 0;
+    return true;
+  }
+
+  /** Takes one frame (of DATA, only its head) and returns its bytes, or 0 when more must come first. */
+  #frame(at: number, end: number): number {
+    if (end - at < h2.FRAME_HEADER) return 0;
+    const length = (U8[at] << 16) | (U8[at + 1] << 8) | U8[at + 2];
+    const type = U8[at + 3], flags = U8[at + 4];
+    const id = ((U8[at + 5] & 0x7f) << 24) | (U8[at + 6] << 16) | (U8[at + 7] << 8) | U8[at + 8];
+    if (length > this.options.maxFrameSize) {
+      return this.#fail(h2.FRAME_SIZE_ERROR, `a frame of ${length} bytes is too long`);
+    }
+    if (!this.#settled && type !== h2.FRAME_SETTINGS) {
+      return this.#fail(h2.PROTOCOL_ERROR, "the peer does not begin with SETTINGS");
+    }
+    if (this.#block !== null && (type !== h2.FRAME_CONTINUATION || id !== this.#blockStream)) {
+      return this.#fail(h2.PROTOCOL_ERROR, "another frame stands within a header block");
+    }
+    if (type === h2.FRAME_DATA) return this.#data(at, end, length, flags, id);
+    if (type > h2.FRAME_CONTINUATION) {
+      if (!this.#spend(1)) return 0;
+      this.#skipLeft = length;
+      return h2.FRAME_HEADER;
+    }
+    if (length > MAX_CONTROL_FRAME) {
+      return this.#fail(h2.ENHANCE_YOUR_CALM, `a control frame of ${length} bytes is too long`);
+    }
+    if (end - at < h2.FRAME_HEADER + length) return 0;
+    const body = at + h2.FRAME_HEADER;
+    switch (type) {
+      case h2.FRAME_HEADERS:
+        this.#headers(body, length, flags, id);
+        break;
+      case h2.FRAME_PRIORITY:
+        this.#priority(length, id);
+        break;
+      case h2.FRAME_RST_STREAM:
+        this.#resetReceived(body, length, id);
+        break;
+      case h2.FRAME_SETTINGS:
+        this.#settings(body, length, flags, id);
+        break;
+      case h2.FRAME_PUSH_PROMISE:
+        this.#fail(h2.PROTOCOL_ERROR, "PUSH_PROMISE is not enabled");
+        break;
+      case h2.FRAME_PING:
+        this.#ping(body, length, flags, id);
+        break;
+      case h2.FRAME_GOAWAY:
+        this.#goaway(body, length, id);
+        break;
+      case h2.FRAME_WINDOW_UPDATE:
+        this.#windowUpdate(body, length, id);
+        break;
+      case h2.FRAME_CONTINUATION:
+        this.#continuation(body, length, flags, id);
+        break;
+    }
+    return h2.FRAME_HEADER + length;
+  }
+
+  #data(at: number, end: number, length: number, flags: number, id: number): number {
+    let head = h2.FRAME_HEADER, pad = 0;
+    if (id === 0) return this.#fail(h2.PROTOCOL_ERROR, "DATA on stream 0");
+    if ((flags & h2.FLAG_PADDED) !== 0) {
+      if (length === 0) return this.#fail(h2.FRAME_SIZE_ERROR, "a padded DATA frame without its padding length");
+      if (end - at < h2.FRAME_HEADER + 1) return 0;
+      pad = U8[at + h2.FRAME_HEADER];
+      head++;
+      if (pad >= length) return this.#fail(h2.PROTOCOL_ERROR, "padding is longer than its frame");
+    }
+    const stream = this.#streams.get(id) ?? null;
+    if (stream === null && this.#isIdle(id)) return this.#fail(h2.PROTOCOL_ERROR, `DATA on the idle stream ${id}`);
+    if (length > this.#receiveWindow) return this.#fail(h2.FLOW_CONTROL_ERROR, "DATA exceeds the connection's window");
+    this.#receiveWindow -= length;
+    this.#uncredited += length;
+    const payload = length - (head - h2.FRAME_HEADER) - pad;
+    this.#dataStream = null;
+    if (stream === null) {
+      if (!this.#spend(1)) return 0;
+      if (!this.#recentResets.includes(id)) this.sendReset(id, h2.STREAM_CLOSED);
+    } else if (stream.remoteEnded) {
+      stream.reset(h2.STREAM_CLOSED);
+    } else if (!stream.headersReceived) {
+      stream.reset(h2.PROTOCOL_ERROR);
+    } else if (length > stream.receiveWindow) {
+      stream.reset(h2.FLOW_CONTROL_ERROR);
+    } else {
+      stream.receiveWindow -= length;
+      this.#dataStream = stream;
+      // Padding is consumed as it comes.
+      if (length > payload) {
+        stream.held += length - payload;
+        this.#held += length - payload;
+        stream.consumed(length - payload);
+      }
+      if (payload > 0) this.#waste.earn(1);
+    }
+    if (payload === 0 && (flags & h2.FLAG_END_STREAM) === 0 && !this.#spend(1)) return 0;
+    this.#dataEnd = (flags & h2.FLAG_END_STREAM) !== 0;
+    this.#dataLeft = payload;
+    this.#padLeft = pad;
+    if (payload === 0 && pad === 0) this.#endData();
+    this.#credit();
+    return head;
+  }
+
+  #passData(at: number, bytes: number): number {
+    const stream = this.#dataStream;
+    this.#dataLeft -= bytes;
+    if (stream !== null && stream.open) {
+      this.#held += bytes;
+      stream.onData(at, bytes);
+    }
+    if (this.#dataLeft === 0 && this.#padLeft === 0) this.#endData();
+    return bytes;
+  }
+
+  #endData(): void {
+    const stream = this.#dataStream;
+    this.#dataStream = null;
+    if (this.#dataEnd && stream !== null && stream.open) stream.onRemoteEnd();
+  }
+
+  #headers(at: number, length: number, flags: number, id: number): void {
+    let start = at, end = at + length;
+    if (id === 0) return void this.#fail(h2.PROTOCOL_ERROR, "HEADERS on stream 0");
+    if ((flags & h2.FLAG_PADDED) !== 0) {
+      if (length < 1) return void this.#fail(h2.FRAME_SIZE_ERROR, "padded HEADERS without their padding length");
+      end -= U8[start++];
+    }
+    if ((flags & h2.FLAG_PRIORITY) !== 0) start += 5;
+    if (start > end) return void this.#fail(h2.PROTOCOL_ERROR, "padding is longer than its frame");
+    this.#blockEnd = (flags & h2.FLAG_END_STREAM) !== 0;
+    if ((flags & h2.FLAG_END_HEADERS) !== 0) return this.#decode(U8, start, end, id);
+    this.#block = new Uint8Array(Math.max(4096, end - start));
+    this.#block.set(U8.subarray(start, end));
+    this.#blockLength = end - start;
+    this.#blockStream = id;
+    this.#continuations = 0;
+  }
+
+  #continuation(at: number, length: number, flags: number, id: number): void {
+    if (this.#block === null) return void this.#fail(h2.PROTOCOL_ERROR, `CONTINUATION without HEADERS on stream ${id}`);
+    const total = this.#blockLength + length;
+    if (total > this.options.maxHeaderListSize + 16384 || ++this.#continuations > MAX_CONTINUATIONS) {
+      return void this.#fail(h2.ENHANCE_YOUR_CALM, "a header block is too long");
+    }
+    if (total > this.#block.length) {
+      const larger = new Uint8Array(total * 2);
+      larger.set(this.#block.subarray(0, this.#blockLength));
+      this.#block = larger;
+    }
+    this.#block.set(U8.subarray(at, at + length), this.#blockLength);
+    this.#blockLength = total;
+    if ((flags & h2.FLAG_END_HEADERS) === 0) return;
+    const block = this.#block;
+    this.#block = null;
+    this.#decode(block, 0, total, id);
+  }
+
+  #decode(source: Uint8Array, start: number, end: number, id: number): void {
+    this.#fields = [];
+    let tooLarge = false;
+    try {
+      this.#decoder.decode(source, start, end, this.#collect);
+    } catch (thrown) {
+      if (!(thrown instanceof MeshError) || thrown.code !== "hpack_list_too_large") {
+        return void this.#fail(h2.COMPRESSION_ERROR, describeError(thrown));
+      }
+      tooLarge = true;
+    }
+    const fields = this.#fields;
+    this.#fields = [];
+    const stream = this.#streams.get(id);
+    if (stream) return this.#laterHeaders(stream, fields, tooLarge);
+    if (this.role === "client" || id % 2 === 0) {
+      if (this.#isIdle(id)) {
+        return void this.#fail(h2.PROTOCOL_ERROR, `HEADERS on the stream ${id}, which we did not open`);
+      }
+      return; // the end of a stream that we have reset
+    }
+    if (id <= this.#lastPeerId) {
+      if (this.#recentResets.includes(id)) return;
+      return void this.#fail(h2.STREAM_CLOSED, `HEADERS on the closed stream ${id}`);
+    }
+    this.#lastPeerId = id;
+    this.#newRequest(id, fields, tooLarge);
+  }
+
+  #newRequest(id: number, fields: HeaderFields, tooLarge: boolean): void {
+    if (this.#goawaySent) return; // after the final GOAWAY: the peer knows that it was not processed
+    if (this.#streams.size >= this.options.maxConcurrentStreams) {
+      if (this.#spend(1)) this.sendReset(id, h2.REFUSED_STREAM);
+      return;
+    }
+    const problem = tooLarge ? undefined : malformedHeaders(fields, "request");
+    if (problem !== undefined) {
+      if (this.#spend(1)) this.sendReset(id, h2.PROTOCOL_ERROR);
+      return;
+    }
+    const stream = new H2Stream(this, id, null, this.#peerWindow, this.options.streamWindow);
+    stream.headersReceived = true;
+    this.#streams.set(id, stream);
+    const ended = this.#blockEnd;
+    if (ended) stream.remoteEnded = true;
+    this.reactor.wantMicrotasks();
+    if (tooLarge) {
+      this.respond(stream, [[":status", "431"]], true);
+      if (stream.open) stream.reset(h2.NO_ERROR);
+      return;
+    }
+    this.#handler.onRequest?.(stream, fields, ended);
+  }
+
+  /** A response, an informational one before it, or trailers. */
+  #laterHeaders(stream: H2Stream, fields: HeaderFields, tooLarge: boolean): void {
+    const ended = this.#blockEnd;
+    if (stream.remoteEnded) return stream.reset(h2.STREAM_CLOSED);
+    if (tooLarge) return stream.reset(h2.ENHANCE_YOUR_CALM);
+    this.reactor.wantMicrotasks();
+    if (stream.headersReceived) {
+      if (!ended || malformedHeaders(fields, "trailers") !== undefined) return stream.reset(h2.PROTOCOL_ERROR);
+      stream.handler?.onTrailers?.(stream, fields);
+      if (stream.open) stream.onRemoteEnd();
+      return;
+    }
+    if (malformedHeaders(fields, "response") !== undefined) return stream.reset(h2.PROTOCOL_ERROR);
+    const informational = fieldOf(fields, ":status")!.startsWith("1");
+    if (informational && (ended || !this.#spend(1))) return stream.reset(h2.PROTOCOL_ERROR);
+    if (!informational) {
+      stream.headersReceived = true;
+      stream.responseHeaders = fields;
+    }
+    stream.handler?.onHeaders?.(stream, fields, ended);
+    if (ended && stream.open) stream.onRemoteEnd();
+  }
+
+  #priority(length: number, id: number): void {
+    if (id === 0) return void this.#fail(h2.PROTOCOL_ERROR, "PRIORITY on stream 0");
+    if (!this.#spend(1)) return;
+    if (length === 5) return;
+    const stream = this.#streams.get(id);
+    if (stream) stream.reset(h2.FRAME_SIZE_ERROR);
+    else if (this.#isIdle(id)) this.#fail(h2.FRAME_SIZE_ERROR, "a PRIORITY frame of the wrong length");
+  }
+
+  #resetReceived(at: number, length: number, id: number): void {
+    if (length !== 4) return void this.#fail(h2.FRAME_SIZE_ERROR, "a RST_STREAM frame of the wrong length");
+    if (id === 0 || this.#isIdle(id)) return void this.#fail(h2.PROTOCOL_ERROR, `RST_STREAM on the idle stream ${id}`);
+    const stream = this.#streams.get(id);
+    if (!stream) return void this.#spend(1);
+    if (this.role === "server" && !stream.headersSent && !this.#resets.spend(1, this.reactor.now)) {
+      return void this.#fail(h2.ENHANCE_YOUR_CALM, "the client resets its requests too fast");
+    }
+    stream.onRemoteReset(this.#word(at));
+  }
+
+  #settings(at: number, length: number, flags: number, id: number): void {
+    if (id !== 0) return void this.#fail(h2.PROTOCOL_ERROR, "SETTINGS on a stream");
+    if ((flags & h2.FLAG_ACK) !== 0) {
+      if (length !== 0) return void this.#fail(h2.FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS with content");
+      if (!this.#settled) return void this.#fail(h2.PROTOCOL_ERROR, "the peer does not begin with SETTINGS");
+      return;
+    }
+    if (length % 6 !== 0) return void this.#fail(h2.FRAME_SIZE_ERROR, "a SETTINGS frame of the wrong length");
+    if (this.#settled && !this.#spend(1 + length / 60)) return;
+    for (let i = at; i < at + length; i += 6) {
+      if (!this.#applySetting((U8[i] << 8) | U8[i + 1], this.#word(i + 2))) return;
+    }
+    const at9 = this.#reserve(h2.FRAME_HEADER);
+    if (at9 === 0) return;
+    this.#writeHead(at9, 0, h2.FRAME_SETTINGS, h2.FLAG_ACK, 0);
+    this.#grew(h2.FRAME_HEADER);
+    if (!this.#settled) {
+      this.#settled = true;
+      this.reactor.wantMicrotasks();
+      this.#handler.onReady?.();
+    } else this.#handler.onCapacity?.();
+  }
+
+  #applySetting(setting: number, value: number): boolean {
+    switch (setting) {
+      case h2.SETTINGS_HEADER_TABLE_SIZE:
+        this.#encoder.setMaxTableSize(Math.min(value, ENCODER_TABLE));
+        return true;
+      case h2.SETTINGS_ENABLE_PUSH:
+        if (value > 1 || (value === 1 && this.role === "client")) {
+          return this.#refuse(h2.PROTOCOL_ERROR, "SETTINGS_ENABLE_PUSH");
+        }
+        return true;
+      case h2.SETTINGS_MAX_CONCURRENT_STREAMS:
+        this.#peerStreams = value;
+        return true;
+      case h2.SETTINGS_INITIAL_WINDOW_SIZE: {
+        if (value > h2.MAX_WINDOW) return this.#refuse(h2.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE");
+        const difference = value - this.#peerWindow;
+        this.#peerWindow = value;
+        for (const stream of this.#streams.values()) {
+          stream.sendWindow += difference;
+          if (stream.sendWindow > h2.MAX_WINDOW) {
+            return this.#refuse(h2.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE");
+          }
+        }
+        if (difference > 0) this.#resumeWaiting();
+        return true;
+      }
+      case h2.SETTINGS_MAX_FRAME_SIZE:
+        if (value < h2.DEFAULT_FRAME_SIZE || value > h2.MAX_FRAME_SIZE) {
+          return this.#refuse(h2.PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE");
+        }
+        this.#peerFrame = value;
+        return true;
+      default:
+        return true; // unknown settings are ignored, and the header list size is advice
+    }
+  }
+
+  #refuse(code: number, name: string): false {
+    this.#fail(code, `a value of ${name} that is not allowed`);
+    return false;
+  }
+
+  #ping(at: number, length: number, flags: number, id: number): void {
+    if (length !== 8) return void this.#fail(h2.FRAME_SIZE_ERROR, "a PING frame of the wrong length");
+    if (id !== 0) return void this.#fail(h2.PROTOCOL_ERROR, "PING on a stream");
+    if ((flags & h2.FLAG_ACK) !== 0) {
+      if (!this.#pingSent) return;
+      this.#pingSent = false;
+      if (this.#pingTimer) this.reactor.resetTimer(this.#pingTimer, this.options.pingIntervalMs);
+      return;
+    }
+    if (!this.#spend(1)) return;
+    const to = this.#reserve(h2.FRAME_HEADER + 8);
+    if (to === 0) return;
+    this.#writeHead(to, 8, h2.FRAME_PING, h2.FLAG_ACK, 0);
+    U8.copyWithin(to + h2.FRAME_HEADER, at, at + 8);
+    this.#grew(h2.FRAME_HEADER + 8);
+  }
+
+  #goaway(at: number, length: number, id: number): void {
+    if (length < 8) return void this.#fail(h2.FRAME_SIZE_ERROR, "a GOAWAY frame of the wrong length");
+    if (id !== 0) return void this.#fail(h2.PROTOCOL_ERROR, "GOAWAY on a stream");
+    if (!this.#spend(1)) return;
+    const last = this.#word(at) & 0x7fffffff, code = this.#word(at + 4);
+    this.#goawayReceived = true;
+    if (this.role === "client") {
+      for (const stream of [...this.#streams.values()]) {
+        if (stream.id <= last) continue;
+        stream.onConnectionClosed(
+          flowError("closed", `the peer went away before it took the request (${h2.errorName(code)})`),
+        );
+      }
+    }
+    this.#handler.onGoaway?.(code);
+    this.#endIfIdle();
+  }
+
+  #windowUpdate(at: number, length: number, id: number): void {
+    if (length !== 4) return void this.#fail(h2.FRAME_SIZE_ERROR, "a WINDOW_UPDATE frame of the wrong length");
+    const increment = this.#word(at) & 0x7fffffff;
+    if (id === 0) {
+      if (increment === 0) return void this.#fail(h2.PROTOCOL_ERROR, "a WINDOW_UPDATE of nothing");
+      this.sendWindow += increment;
+      if (this.sendWindow > h2.MAX_WINDOW) {
+        return void this.#fail(h2.FLOW_CONTROL_ERROR, "the connection's window overflows");
+      }
+      if (!this.#spend(0.5)) return;
+      this.#resumeWaiting();
+      return;
+    }
+    const stream = this.#streams.get(id);
+    if (!stream) {
+      if (this.#isIdle(id)) this.#fail(h2.PROTOCOL_ERROR, `WINDOW_UPDATE on the idle stream ${id}`);
+      else this.#spend(0.5);
+      return;
+    }
+    if (!this.#spend(0.5)) return;
+    if (increment === 0) return stream.reset(h2.PROTOCOL_ERROR);
+    stream.sendWindow += increment;
+    if (stream.sendWindow > h2.MAX_WINDOW) return stream.reset(h2.FLOW_CONTROL_ERROR);
+    if (this.#waiting.delete(stream)) stream.onRoom();
+  }
+
+  /** Whether a stream has never been opened. */
+  #isIdle(id: number): boolean {
+    const ours = (id % 2 === 1) === (this.role === "client");
+    return ours ? id >= this.#nextId : id > this.#lastPeerId;
+  }
+
+  /** Unsigned 32-bit number. */
+  #word(at: number): number {
+    return ((U8[at] << 24) | (U8[at + 1] << 16) | (U8[at + 2] << 8) | U8[at + 3]) >>> 0;
+  }
+
+  #spend(cost: number): boolean {
+    if (this.#waste.spend(cost, this.reactor.now)) return true;
+    this.#fail(h2.ENHANCE_YOUR_CALM, "the peer sends too many frames that do nothing");
+    return false;
+  }
+
+  // --- flow control in
+
+  /** A stream's partner has taken bytes. */
+  onConsumed(bytes: number): void {
+    this.#held -= bytes;
+    this.#credit();
+  }
+
+  /**
+   * The connection's window is credited on receipt, so that one slow stream does not stop the others, for as long as what
+   * we hold altogether stays within it.
+   */
+  #credit(): void {
+    if (this.#uncredited < this.options.connectionWindow >> 2 || this.#held > this.options.connectionWindow) return;
+    const bytes = this.#uncredited;
+    this.#uncredited = 0;
+    this.#receiveWindow += bytes;
+    this.sendWindowUpdate(0, bytes);
+  }
+
+  // --- frames out
+
+  #begin(): void {
+    const { options } = this;
+    const settings: [number, number][] = [
+      [h2.SETTINGS_INITIAL_WINDOW_SIZE, Math.max(options.streamWindow, h2.DEFAULT_WINDOW)],
+      [h2.SETTINGS_MAX_FRAME_SIZE, options.maxFrameSize],
+      [h2.SETTINGS_MAX_HEADER_LIST_SIZE, options.maxHeaderListSize],
+    ];
+    if (this.role === "client") settings.push([h2.SETTINGS_ENABLE_PUSH, 0]);
+    else settings.push([h2.SETTINGS_MAX_CONCURRENT_STREAMS, options.maxConcurrentStreams]);
+    const preface = this.role === "client" ? h2.PREFACE.length : 0;
+    const at = this.#reserve(preface + h2.FRAME_HEADER + settings.length * 6);
+    if (at === 0) return;
+    for (let i = 0; i < preface; i++) U8[at + i] = h2.PREFACE.charCodeAt(i);
+    this.#writeHead(at + preface, settings.length * 6, h2.FRAME_SETTINGS, 0, 0);
+    settings.forEach(([setting, value], i) => {
+      const to = at + preface + h2.FRAME_HEADER + i * 6;
+      U8[to] = 0;
+      U8[to + 1] = setting;
+      this.#writeWord(to + 2, value);
+    });
+    this.#grew(preface + h2.FRAME_HEADER + settings.length * 6);
+    if (options.connectionWindow > h2.DEFAULT_WINDOW) {
+      this.sendWindowUpdate(0, options.connectionWindow - h2.DEFAULT_WINDOW);
+    }
+  }
+
+  #sendHeaders(stream: H2Stream, headers: HeaderFields, endStream: boolean): void {
+    const flags = endStream ? h2.FLAG_END_STREAM : 0;
+    if (endStream) stream.localEnded = true;
+    if (fieldOf(headers, ":status")?.charCodeAt(0) !== 0x31) stream.headersSent = true;
+    const bound = hpackBound(headers);
+    if (bound > BLOCK_BYTES) return stream.reset(h2.INTERNAL_ERROR);
+    if (bound <= 8192) {
+      const at = this.#reserve(h2.FRAME_HEADER + bound);
+      if (at === 0) return;
+      const length = this.#encoder.encode(headers, U8, at + h2.FRAME_HEADER) - at - h2.FRAME_HEADER;
+      this.#writeHead(at, length, h2.FRAME_HEADERS, flags | h2.FLAG_END_HEADERS, stream.id);
+      this.#grew(h2.FRAME_HEADER + length);
+      return;
+    }
+    const total = this.#encoder.encode(headers, blockBuffer, 0);
+    for (let from = 0; from < total || from === 0;) {
+      const part = Math.min(total - from, h2.DEFAULT_FRAME_SIZE);
+      const at = this.#reserve(h2.FRAME_HEADER + part);
+      if (at === 0) return;
+      const last = from + part === total ? h2.FLAG_END_HEADERS : 0;
+      if (from === 0) this.#writeHead(at, part, h2.FRAME_HEADERS, flags | last, stream.id);
+      else this.#writeHead(at, part, h2.FRAME_CONTINUATION, last, stream.id);
+      U8.set(blockBuffer.subarray(from, from + part), at + h2.FRAME_HEADER);
+      this.#grew(h2.FRAME_HEADER + part);
+      from += part;
+    }
+  }
+
+  /** Streams: END_STREAM on an empty DATA frame. */
+  sendEnd(stream: H2Stream): void {
+    stream.localEnded = true;
+    const at = this.#reserve(h2.FRAME_HEADER);
+    if (at === 0) return;
+    this.#writeHead(at, 0, h2.FRAME_DATA, h2.FLAG_END_STREAM, stream.id);
+    this.#grew(h2.FRAME_HEADER);
+  }
+
+  sendReset(id: number, code: number): void {
+    if (this.#recentResets.length >= REMEMBERED_RESETS) this.#recentResets.shift();
+    this.#recentResets.push(id);
+    const at = this.#reserve(h2.FRAME_HEADER + 4);
+    if (at === 0) return;
+    this.#writeHead(at, 4, h2.FRAME_RST_STREAM, 0, id);
+    this.#writeWord(at + h2.FRAME_HEADER, code);
+    this.#grew(h2.FRAME_HEADER + 4);
+  }
+
+  sendWindowUpdate(id: number, bytes: number): void {
+    const at = this.#reserve(h2.FRAME_HEADER + 4);
+    if (at === 0) return;
+    this.#writeHead(at, 4, h2.FRAME_WINDOW_UPDATE, 0, id);
+    this.#writeWord(at + h2.FRAME_HEADER, bytes);
+    this.#grew(h2.FRAME_HEADER + 4);
+  }
+
+  #sendGoaway(last: number, code: number): void {
+    if (this.#goawaySent) return;
+    this.#goawaySent = true;
+    const at = this.#reserve(h2.FRAME_HEADER + 8);
+    if (at === 0) return;
+    this.#writeHead(at, 8, h2.FRAME_GOAWAY, 0, 0);
+    this.#writeWord(at + h2.FRAME_HEADER, last);
+    this.#writeWord(at + h2.FRAME_HEADER + 4, code);
+    this.#grew(h2.FRAME_HEADER + 8);
+  }
+
+  #onPingTimer(): void {
+    if (this.#closed) return;
+    if (this.#pingSent) {
+      this.#failed = new MeshError("h2_ping_timeout", `"${this.transport.remote.address}" does not answer a PING`);
+      if (this.role === "server") this.#sendGoaway(this.#lastPeerId, h2.NO_ERROR);
+      this.#flush();
+      this.transport.abort();
+      return;
+    }
+    this.#pingSent = true;
+    const at = this.#reserve(h2.FRAME_HEADER + 8);
+    if (at === 0) return;
+    this.#writeHead(at, 8, h2.FRAME_PING, 0, 0);
+    this.#writeWord(at + h2.FRAME_HEADER, 0x616d6269); // "ambi"
+    this.#writeWord(at + h2.FRAME_HEADER + 4, 0x656e7464); // "entd"
+    this.#grew(h2.FRAME_HEADER + 8);
+    this.reactor.resetTimer(this.#pingTimer!, this.options.pingTimeoutMs);
+  }
+
+  /**
+   * Streams: makes room for payload in the output block, behind the place of its frame header. Sets the stream's `roomAt`, or its
+   * iovecs when the peer's frames are shorter than the room (not with `contiguous`). 0 means wait for `onRoom()`.
+   */
+  prepareData(stream: H2Stream, contiguous = false): number {
+    let room = Math.min(stream.sendWindow, this.sendWindow, BATCH);
+    if (room <= 0 || !this.transport.writable) return this.#wait(stream);
+    if (this.#used >= STAGE_FULL) {
+      this.#flush();
+      if (!this.transport.writable) return this.#wait(stream);
+    }
+    if (this.#stage === 0 && this.#reserve(0) === 0) return 0;
+    const at = this.#stage + this.#used;
+    const frame = this.#peerFrame;
+    stream.roomIovecs = 0;
+    if (room <= frame || contiguous) {
+      stream.roomAt = at + h2.FRAME_HEADER;
+      return Math.min(room, frame);
+    }
+    room = Math.min(room, frame * MAX_SCATTER);
+    let count = 0;
+    for (let left = room; left > 0; left -= frame) {
+      writePointer(scatter + count * 16, at + count * (frame + h2.FRAME_HEADER) + h2.FRAME_HEADER);
+      writeSize(scatter + count * 16 + 8, Math.min(left, frame));
+      count++;
+    }
+    stream.roomIovecs = scatter;
+    stream.roomIovecCount = count;
+    return room;
+  }
+
+  /** Streams: `bytes` bytes are where {@linkcode prepareData} said. */
+  commitData(stream: H2Stream, bytes: number): void {
+    stream.sendWindow -= bytes;
+    this.sendWindow -= bytes;
+    this.#waste.earn(1);
+    const frame = stream.roomIovecs === 0 ? bytes : this.#peerFrame;
+    for (let left = bytes; left > 0; left -= frame) {
+      const part = Math.min(left, frame);
+      this.#writeHead(this.#stage + this.#used, part, h2.FRAME_DATA, 0, stream.id);
+      this.#used += h2.FRAME_HEADER + part;
+    }
+    if (this.#used >= STAGE_FULL) this.#flush();
+    else this.#schedule();
+  }
+
+  #wait(stream: H2Stream): number {
+    this.#waiting.add(stream);
+    return 0;
+  }
+
+  /** Streams: call `onRoom()` when windows and transport allow. */
+  waitForRoom(stream: H2Stream): void {
+    this.#waiting.add(stream);
+    if (stream.headersSent && stream.sendWindow > 0 && this.sendWindow > 0 && this.transport.writable) this.#schedule();
+  }
+
+  #resumeWaiting(): void {
+    if (this.#waiting.size === 0 || !this.transport.writable) return;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const stream of waiting) {
+      if (!stream.open) continue;
+      if (stream.headersSent) stream.onRoom();
+      else this.#waiting.add(stream);
+    }
+  }
+
+  /** Arena offset of `bytes` free bytes of output; 0 when the connection is lost. */
+  #reserve(bytes: number): number {
+    if (this.#closed) return 0;
+    if (this.#stage !== 0 && this.#used + bytes > STAGE_BYTES - BATCH) this.#flush();
+    if (this.#stage === 0) {
+      this.#stage = takeStage();
+      this.#used = 0;
+      if (this.#stage === 0) {
+        this.transport.abort();
+        return 0;
+      }
+    }
+    return this.#stage + this.#used;
+  }
+
+  #grew(bytes: number): void {
+    this.#used += bytes;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.reactor.afterBatch(this);
+  }
+
+  /** The reactor: the batch is over. */
+  run(): void {
+    this.#scheduled = false;
+    if (this.#waiting.size > 0 && this.transport.writable) this.#resumeQueued();
+    this.#flush();
+  }
+
+  /** Streams with bytes of their own that were queued while they could have gone out (before HEADERS, say). */
+  #resumeQueued(): void {
+    for (const stream of [...this.#waiting]) {
+      if (stream.queued === 0 || !stream.headersSent || stream.sendWindow <= 0 || this.sendWindow <= 0) continue;
+      this.#waiting.delete(stream);
+      stream.onRoom();
+    }
+  }
+
+  #flush(): void {
+    const stage = this.#stage, used = this.#used;
+    if (stage === 0) return;
+    this.#stage = this.#used = 0;
+    if (used > 0) this.transport.write(stage, used);
+    giveStage(stage);
+  }
+
+  #writeHead(at: number, length: number, type: number, flags: number, id: number): void {
+    U8[at] = length >>> 16;
+    U8[at + 1] = length >>> 8;
+    U8[at + 2] = length;
+    U8[at + 3] = type;
+    U8[at + 4] = flags;
+    this.#writeWord(at + 5, id);
+  }
+
+  #writeWord(at: number, value: number): void {
+    U8[at] = value >>> 24;
+    U8[at + 1] = value >>> 16;
+    U8[at + 2] = value >>> 8;
+    U8[at + 3] = value;
+  }
+
+  // --- endings
+
+  /** Streams: this one is over. */
+  removeStream(stream: H2Stream): void {
+    this.#streams.delete(stream.id);
+    this.#waiting.delete(stream);
+    this.#held -= stream.held;
+    stream.held = 0;
+    if (this.#closed) return;
+    this.#credit();
+    this.#handler.onCapacity?.();
+    if (this.#streams.size === 0 && (this.#draining || this.#goawayReceived)) this.#schedule2();
+  }
+
+  /** Ending is left to the end of the batch: the caller is still in the middle of a stream's last words. */
+  #schedule2(): void {
+    this.reactor.afterBatch({ run: () => this.#endIfIdle() });
+  }
+
+  /** A connection error: says so, and ends. Returns 0, for parsers. */
+  #fail(code: number, reason: string): 0 {
+    if (this.#failed !== null || this.#closed) return 0;
+    this.#failed = new MeshError(
+      "h2_protocol",
+      `HTTP/2 with "${this.transport.remote.address}" failed: ${reason} (${h2.errorName(code)})`,
+      {
+        source: this.role === "server" ? "downstream" : "upstream",
+        details: { code },
+      },
+    );
+    this.#goawaySent = false;
+    this.#sendGoaway(this.#lastPeerId, code);
+    this.#finish(this.#failed);
+    return 0;
+  }
+
+  /** Flushes, ends the transport in order, and tells everybody. */
+  #finish(error: MeshError<H2ErrorCode> | null): void {
+    if (this.#closed) return;
+    this.#flush();
+    this.transport.finish();
+    this.#conclude(error);
+  }
+
+  #conclude(error: MeshError<H2ErrorCode> | null): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#pingTimer?.cancel();
+    this.#drainTimer?.cancel();
+    if (this.#stage !== 0) giveStage(this.#stage);
+    this.#stage = 0;
+    this.#block = null;
+    const reason = flowError("closed", error === null ? "the connection ended" : error.message);
+    for (const stream of [...this.#streams.values()]) stream.onConnectionClosed(reason);
+    this.#streams.clear();
+    this.#waiting.clear();
+    this.reactor.wantMicrotasks();
+    this.#handler.onClosed?.(error);
+    this.#handler = {};
+  }
+}

@@ -1,0 +1,61 @@
+/** Numbers of RFC 9113. */
+
+export const FRAME_DATA = 0,
+  FRAME_HEADERS = 1,
+  FRAME_PRIORITY = 2,
+  FRAME_RST_STREAM = 3,
+  FRAME_SETTINGS = 4,
+  FRAME_PUSH_PROMISE = 5,
+  FRAME_PING = 6,
+  FRAME_GOAWAY = 7,
+  FRAME_WINDOW_UPDATE = 8,
+  FRAME_CONTINUATION = 9;
+
+export const FLAG_END_STREAM = 1, FLAG_ACK = 1, FLAG_END_HEADERS = 4, FLAG_PADDED = 8, FLAG_PRIORITY = 32;
+
+export const NO_ERROR = 0,
+  PROTOCOL_ERROR = 1,
+  INTERNAL_ERROR = 2,
+  FLOW_CONTROL_ERROR = 3,
+  STREAM_CLOSED = 5,
+  FRAME_SIZE_ERROR = 6,
+  REFUSED_STREAM = 7,
+  CANCEL = 8,
+  COMPRESSION_ERROR = 9,
+  ENHANCE_YOUR_CALM = 11;
+
+export const SETTINGS_HEADER_TABLE_SIZE = 1,
+  SETTINGS_ENABLE_PUSH = 2,
+  SETTINGS_MAX_CONCURRENT_STREAMS = 3,
+  SETTINGS_INITIAL_WINDOW_SIZE = 4,
+  SETTINGS_MAX_FRAME_SIZE = 5,
+  SETTINGS_MAX_HEADER_LIST_SIZE = 6;
+
+export const DEFAULT_WINDOW = 65535, DEFAULT_FRAME_SIZE = 16384, MAX_WINDOW = 0x7fffffff, MAX_FRAME_SIZE = 0xffffff;
+
+export const FRAME_HEADER = 9;
+
+/** What a client says first. */
+export const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const ERROR_NAMES = [
+  "NO_ERROR",
+  "PROTOCOL_ERROR",
+  "INTERNAL_ERROR",
+  "FLOW_CONTROL_ERROR",
+  "SETTINGS_TIMEOUT",
+  "STREAM_CLOSED",
+  "FRAME_SIZE_ERROR",
+  "REFUSED_STREAM",
+  "CANCEL",
+  "COMPRESSION_ERROR",
+  "CONNECT_ERROR",
+  "ENHANCE_YOUR_CALM",
+  "INADEQUATE_SECURITY",
+  "HTTP_1_1_REQUIRED",
+];
+
+/** `PROTOCOL_ERROR`, or the number of a code we do not know. */
+export function errorName(code: number): string {
+  return ERROR_NAMES[code] ?? `0x${code.toString(16)}`;
+}

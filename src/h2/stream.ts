@@ -1,0 +1,270 @@
+import type { MeshError } from "../core/errors.ts";
+import { ByteQueue } from "../net/byte_queue.ts";
+import { Endpoint, flowError, type FlowErrorCode } from "../net/endpoint.ts";
+import { U8 } from "../sys/memory.ts";
+import { CANCEL, errorName, NO_ERROR } from "./constants.ts";
+import type { H2Connection } from "./connection.ts";
+import type { HeaderFields } from "./headers.ts";
+
+/** What the owner of a stream is told beside its bytes. */
+export interface H2StreamHandler {
+  /** Client: the response (1xx included). */
+  onHeaders?(stream: H2Stream, headers: HeaderFields, endStream: boolean): void;
+  /** Fields after the body. */
+  onTrailers?(stream: H2Stream, trailers: HeaderFields): void;
+  /** The stream is over before its time: reset by the peer, or its connection ended. Bytes are told to the partner. */
+  onReset?(stream: H2Stream, code: number, error: MeshError<FlowErrorCode>): void;
+}
+
+/**
+ * One stream of an HTTP/2 connection. As an {@linkcode Endpoint} its bytes are the payload of DATA frames: bytes from a
+ * partner are read straight into the connection's output block behind the place of a frame header, and arriving
+ * payload is pushed to the partner from the buffer it was decrypted into.
+ */
+export class H2Stream extends Endpoint {
+  readonly connection: H2Connection;
+  readonly id: number;
+  handler: H2StreamHandler | null;
+  /** Client: the final response; empty until it is there. */
+  responseHeaders: HeaderFields = [];
+
+  /** Bytes we may still send, and the peer may still send; kept with the connection. */
+  sendWindow: number;
+  receiveWindow: number;
+  /** Received, and not yet passed on by the partner. */
+  held = 0;
+  /** Our HEADERS have gone out, so DATA may follow. */
+  headersSent = false;
+  /** The peer's first HEADERS have arrived. */
+  headersReceived = false;
+  localEnded = false;
+  remoteEnded = false;
+  /** Consumed and not yet credited to the peer. */
+  #uncredited = 0;
+  /** Bytes that came before there was a partner. */
+  #early: ByteQueue | null = null;
+  /** Bytes that wait for window; only {@linkcode push} and {@linkcode write} put any there. */
+  #queue: ByteQueue | null = null;
+  #owed = 0;
+  #finishing = false;
+  /** After our end is sent, the stream goes, whatever the peer still says. */
+  #closing = false;
+
+  constructor(connection: H2Connection, id: number, handler: H2StreamHandler | null, send: number, receive: number) {
+    super();
+    this.connection = connection;
+    this.id = id;
+    this.handler = handler;
+    this.sendWindow = send;
+    this.receiveWindow = receive;
+  }
+
+  /** What the connection's owner knows about the peer; see {@linkcode H2Connection.peer}. */
+  get peer(): unknown {
+    return this.connection.peer;
+  }
+
+  // --- sink
+
+  override prepare(): number {
+    if (!this.open || this.#finishing || !this.headersSent || this.queued > 0) return 0;
+    return this.connection.prepareData(this);
+  }
+
+  override commit(bytes: number): void {
+    this.bytesOut += bytes;
+    this.connection.commitData(this, bytes);
+  }
+
+  override push(at: number, bytes: number): void {
+    if (!this.open || this.#finishing) return;
+    if (this.queued === 0 && this.headersSent) {
+      const moved = this.#copyOut(U8, at, bytes);
+      if (moved > 0) this.partner?.consumed(moved);
+      at += moved;
+      bytes -= moved;
+    }
+    if (bytes > 0 && this.#enqueue(U8, at, bytes)) this.#owed += bytes;
+  }
+
+  override write(bytes: Uint8Array): void {
+    if (!this.open || this.#finishing) return;
+    let at = 0;
+    if (this.queued === 0 && this.headersSent) at = this.#copyOut(bytes, 0, bytes.length);
+    if (at < bytes.length) this.#enqueue(bytes, at, bytes.length - at);
+  }
+
+  /** Copies into DATA frames as much as windows allow. */
+  #copyOut(source: Uint8Array, from: number, bytes: number): number {
+    let moved = 0;
+    while (moved < bytes && this.open) {
+      const room = this.connection.prepareData(this, true);
+      if (room === 0) break;
+      const part = Math.min(room, bytes - moved);
+      if (source === U8) U8.copyWithin(this.roomAt, from + moved, from + moved + part);
+      else U8.set(source.subarray(from + moved, from + moved + part), this.roomAt);
+      this.bytesOut += part;
+      moved += part;
+      this.connection.commitData(this, part);
+    }
+    return moved;
+  }
+
+  #enqueue(source: Uint8Array, from: number, bytes: number): boolean {
+    const queue = this.#queue ??= new ByteQueue();
+    if (!queue.pushFrom(source, from, bytes)) {
+      this.reset(CANCEL, flowError("out_of_memory", "the data plane's arena is full"));
+      return false;
+    }
+    this.connection.waitForRoom(this);
+    return true;
+  }
+
+  override get queued(): number {
+    return this.#queue === null ? 0 : this.#queue.size;
+  }
+
+  /** The connection: windows or the transport have room. */
+  onRoom(): void {
+    const queue = this.#queue;
+    while (queue !== null && queue.size > 0 && this.open) {
+      const moved = this.#copyOut(U8, queue.first, queue.firstLength);
+      if (moved === 0) return this.connection.waitForRoom(this);
+      queue.consume(moved);
+      if (this.#owed > 0) {
+        const paid = Math.min(this.#owed, moved);
+        this.#owed -= paid;
+        this.partner?.consumed(paid);
+      }
+    }
+    if (!this.open) return;
+    if (this.#finishing) this.#endLocal();
+    else this.partner?.resume();
+  }
+
+  override finish(): void {
+    if (this.#finishing || !this.open) return;
+    this.#finishing = true;
+    if (this.queued === 0) this.#endLocal();
+  }
+
+  #endLocal(): void {
+    if (this.localEnded) return;
+    this.connection.sendEnd(this);
+    if (this.#closing) this.reset(NO_ERROR, null);
+    else this.settle();
+  }
+
+  // --- source
+
+  override resume(): void {
+    const early = this.#early;
+    if (early === null || this.partner === null) return;
+    while (early.size > 0 && this.open && this.partner !== null) {
+      const at = early.first, bytes = early.firstLength;
+      this.partner.push(at, bytes);
+      early.consume(Math.min(bytes, early.size));
+    }
+    if (early.size > 0) return;
+    this.#early = null;
+    if (!this.remoteEnded || !this.open) return;
+    this.partner?.finish();
+    this.settle();
+  }
+
+  override consumed(bytes: number): void {
+    this.held -= bytes;
+    this.connection.onConsumed(bytes);
+    if (this.remoteEnded || !this.open) return;
+    this.#uncredited += bytes;
+    if (this.#uncredited >= this.connection.options.streamWindow >> 2) {
+      this.receiveWindow += this.#uncredited;
+      this.connection.sendWindowUpdate(this.id, this.#uncredited);
+      this.#uncredited = 0;
+    }
+  }
+
+  /** The connection: payload of a DATA frame, or a part of it. */
+  onData(at: number, bytes: number): void {
+    this.bytesIn += bytes;
+    this.held += bytes;
+    const partner = this.partner;
+    if (partner !== null && this.#early === null) partner.push(at, bytes);
+    else {
+      const early = this.#early ??= new ByteQueue();
+      if (!early.push(at, bytes)) this.reset(CANCEL, flowError("out_of_memory", "the data plane's arena is full"));
+    }
+  }
+
+  /** The connection: the peer will send no more. */
+  onRemoteEnd(): void {
+    this.remoteEnded = true;
+    if (this.#early === null) this.partner?.finish();
+    this.settle();
+  }
+
+  /** The connection: RST_STREAM from the peer. */
+  onRemoteReset(code: number): void {
+    const error = flowError("reset", `the peer reset the stream with ${errorName(code)}`);
+    const handler = this.handler, partner = this.partner;
+    if ((code === NO_ERROR || code === CANCEL) && partner !== null) {
+      // ztunnel reads these as the end of the stream: what has arrived still goes to the application.
+      this.#release();
+      partner.finishAll();
+      this.done(null);
+    } else {
+      this.#release();
+      this.done(error);
+    }
+    handler?.onReset?.(this, code, error);
+  }
+
+  /** The connection: it is gone. */
+  onConnectionClosed(reason: MeshError<FlowErrorCode>): void {
+    const handler = this.handler;
+    this.#release();
+    this.done(reason);
+    handler?.onReset?.(this, NO_ERROR, reason);
+  }
+
+  // --- endings
+
+  /** Both sides have ended: nothing more can happen here. */
+  settle(): void {
+    if (!this.open || !this.localEnded || !this.remoteEnded || this.#early !== null) return;
+    this.#release();
+    this.done(null);
+  }
+
+  #release(): void {
+    this.open = false;
+    this.#queue?.clear();
+    this.#early?.clear();
+    this.#early = null;
+    this.handler = null;
+    this.connection.removeStream(this);
+  }
+
+  /** Ends the stream at once with RST_STREAM. */
+  reset(code: number, error: MeshError<FlowErrorCode> | null = flowError("aborted", "the stream was given up")): void {
+    if (!this.open) return;
+    this.connection.sendReset(this.id, code);
+    this.#release();
+    this.done(error);
+  }
+
+  override abort(): void {
+    this.reset(CANCEL);
+  }
+
+  override close(): void {
+    this.reset(NO_ERROR, null);
+  }
+
+  override finishAll(): void {
+    if (!this.open) return;
+    this.#closing = true;
+    if (this.localEnded) this.reset(NO_ERROR, null);
+    else this.finish();
+  }
+}
