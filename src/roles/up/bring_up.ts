@@ -44,6 +44,7 @@ export async function bringUp(
   layout: ClusterLayout,
   progress: Progress,
   signal: AbortSignal,
+  { quiet = false } = {},
 ): Promise<RunningCluster> {
   const context = `ambientd-${options.name}`;
   const kubeconfig = kubeconfigPath(options.kubeconfig);
@@ -106,7 +107,9 @@ export async function bringUp(
       context,
       ready: true,
     });
-    await printSummary(progress, client, { options, context, kubeconfig, startedMs: performance.now() - started });
+    if (!quiet) {
+      await printSummary(progress, client, { options, context, kubeconfig, startedMs: performance.now() - started });
+    }
     return { target, ended: failed, stop };
   } catch (error) {
     await stop();

@@ -1,0 +1,143 @@
+import { SAMPLE_POLICIES } from "../../../manifests/samples/mod.ts";
+import { podRequest } from "../ctl/port_forward.ts";
+import { parseManifest } from "../up/samples.ts";
+import { allAccessLines } from "../up/ztunnel_view.ts";
+import {
+  apply,
+  awaitEnrolment,
+  curlProductpage,
+  eventually,
+  execIn,
+  expect,
+  labelNamespace,
+  podOf,
+  TITLE,
+  type TourContext,
+  type TourStep,
+} from "./context.ts";
+
+const CURL_RECEIVE_ERROR = 56;
+const POLICY_TAKES_EFFECT_MS = 15_000;
+const OUTSIDE = "outside";
+
+function policy(name: keyof typeof SAMPLE_POLICIES) {
+  return parseManifest(SAMPLE_POLICIES[name], "default");
+}
+
+async function remove(tour: TourContext, name: keyof typeof SAMPLE_POLICIES): Promise<void> {
+  for (const object of policy(name)) await tour.client.delete(object);
+}
+
+async function served(tour: TourContext, app: string, namespace = "default"): Promise<string> {
+  const { stdout, exitCode } = await curlProductpage(tour, app, namespace);
+  expect(stdout.includes(TITLE), `curl from ${app} ended with code ${exitCode} and no title`);
+  return `${app.padEnd(9)} → productpage  ${TITLE}`;
+}
+
+async function refused(tour: TourContext, app: string, namespace = "default"): Promise<string> {
+  const { stdout, exitCode } = await curlProductpage(tour, app, namespace);
+  expect(exitCode === CURL_RECEIVE_ERROR, `curl from ${app} ended with code ${exitCode}, not ${CURL_RECEIVE_ERROR}`);
+  expect(stdout === "", `curl from ${app} printed "${stdout.slice(0, 40)}"`);
+  return `${app.padEnd(9)} → productpage  connection reset, curl exits ${CURL_RECEIVE_ERROR}`;
+}
+
+/** Journey 2: who may talk to whom (tutorials S0 step 12, S3 steps 14-15). */
+export const POLICY: readonly TourStep[] = [
+  {
+    title: "Only sleep may call the product page",
+    command: "kubectl apply -f manifests/samples/policies/productpage-viewer.yaml",
+    async run(tour) {
+      tour.notes.set("denied since", new Date());
+      await apply(tour, policy("productpage-viewer"));
+      const line = await eventually(tour, POLICY_TAKES_EFFECT_MS, () => refused(tour, "notsleep"));
+      return [await served(tour, "sleep"), line, await refused(tour, "ratings")];
+    },
+  },
+  {
+    title: "The denial says why, in the log and in the metrics",
+    command: 'kubectl logs -n istio-system -l app=ztunnel | grep "policy rejection"',
+    async run(tour) {
+      const since = tour.notes.get("denied since") as Date;
+      const line = await eventually(tour, 10_000, async () => {
+        const found = (await allAccessLines(tour.client, since)).findLast(({ fields }) =>
+          fields.direction === "inbound" && fields.error?.includes("policy rejection")
+        );
+        expect(found, "no inbound line tells of a rejection");
+        return found;
+      });
+      expect(
+        line.fields.error.includes("default/productpage-viewer"),
+        `the line does not name the policy: ${line.fields.error}`,
+      );
+      const target = await podOf(tour, "productpage");
+      const ztunnels = await tour.client.list("v1", "Pod", { namespace: "istio-system", labelSelector: "app=ztunnel" });
+      const ztunnel = ztunnels.find((pod) => pod.spec.nodeName === target.spec.nodeName)!;
+      const { body } = await podRequest(tour.client, "istio-system", ztunnel.metadata.name, 15020, "GET", "/metrics");
+      const series = body.split("\n").find((text) =>
+        text.startsWith("istio_tcp_connections_failed_total{") && text.includes('response_flags="DENY"') &&
+        text.includes('source_workload="notsleep"') && text.includes('destination_workload="productpage-v1"')
+      );
+      expect(series, "no series counts the denial");
+      return [
+        line.text.replaceAll("\t", " "),
+        `istio_tcp_connections_failed_total{…response_flags="DENY"…} ${series.split(" ").at(-1)}`,
+      ];
+    },
+  },
+  {
+    title: "Without the policy everybody may call again",
+    command: "kubectl delete -f manifests/samples/policies/productpage-viewer.yaml",
+    async run(tour) {
+      await remove(tour, "productpage-viewer");
+      return [await eventually(tour, POLICY_TAKES_EFFECT_MS, () => served(tour, "notsleep"))];
+    },
+  },
+  {
+    title: "A caller from outside the mesh is served in plain text, until mutual TLS is demanded",
+    command: "kubectl apply -f manifests/samples/policies/strict-mtls.yaml",
+    async run(tour) {
+      await apply(tour, [
+        { apiVersion: "v1", kind: "Namespace", metadata: { name: OUTSIDE } },
+        ...parseManifest(SAMPLE_POLICIES["outside-caller"], OUTSIDE),
+      ]);
+      const lines = [await eventually(tour, 30_000, () => served(tour, "outside", OUTSIDE)) + "  (no policy)"];
+      await apply(tour, policy("strict-mtls"));
+      lines.push(
+        await eventually(tour, POLICY_TAKES_EFFECT_MS, () => refused(tour, "outside", OUTSIDE)) + "  (STRICT)",
+      );
+      lines.push(await served(tour, "sleep") + "  (STRICT)");
+      await remove(tour, "strict-mtls");
+      lines.push(
+        await eventually(tour, POLICY_TAKES_EFFECT_MS, () => served(tour, "outside", OUTSIDE)) + "  (removed)",
+      );
+      return lines;
+    },
+  },
+  {
+    title: "Take the namespace out of the mesh",
+    command: "kubectl label namespace default istio.io/dataplane-mode-",
+    async run(tour) {
+      await labelNamespace(tour, "default", { "istio.io/dataplane-mode": null });
+      const pods = await awaitEnrolment(tour, false);
+      const line = await eventually(tour, 15_000, () => served(tour, "notsleep"));
+      const { stdout } = await execIn(tour, "sleep", [
+        "sh",
+        "-c",
+        "nft list ruleset 2>/dev/null | grep -c 15001 || true",
+      ]);
+      expect(stdout.trim() === "0" || stdout.trim() === "", "redirect rules are left in the pod of sleep");
+      return [`${pods.length} pods left, none restarted`, line, "no redirect rule is left in their namespaces"];
+    },
+  },
+  {
+    title: "Uninstall the mesh; the applications go on",
+    command: "ambientd ctl uninstall -y --purge",
+    async run(tour) {
+      const { selfCommand } = await import("../../core/self.ts");
+      const [program, ...args] = selfCommand(["ctl", "--kubeconfig", tour.kubeconfig, "uninstall", "-y", "--purge"]);
+      const { code, stderr } = await new Deno.Command(program, { args, signal: tour.signal }).output();
+      expect(code === 0, `it ended with code ${code}: ${new TextDecoder().decode(stderr).trim().split("\n").at(-1)}`);
+      return [await served(tour, "sleep"), await served(tour, "notsleep")];
+    },
+  },
+];
