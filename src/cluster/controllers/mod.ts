@@ -24,8 +24,6 @@ import { startServiceAccounts } from "./service_accounts.ts";
 import { startStatefulSets } from "./statefulset.ts";
 import { startVolumeClaims } from "./volume_claims.ts";
 
-export { bootstrap, bootstrapObjects } from "./bootstrap.ts";
-
 /** What the controllers act on. */
 export interface ControllerOptions {
   api: ClusterApi;
@@ -67,7 +65,7 @@ const CONTROLLERS: readonly ((context: ControllerContext) => void)[] = [
   startDisruptionBudgets,
 ];
 
-/** Makes the objects that every cluster has and runs all controllers. */
+/** Makes the Service of the cluster's DNS and runs all controllers. */
 export function runControllers(options: ControllerOptions): Controllers {
   const { api, tokens, caPem, log, clock = systemClock, signal } = options;
   bootstrap(api);

@@ -34,6 +34,22 @@ function configMap(harness: Harness, name: string, owners: KubeObject[] = [], ex
 const exists = (harness: Harness, name: string, type: GroupResource = CONFIG_MAPS) =>
   harness.api.get(type, type === NODES ? undefined : "default", name) !== undefined;
 
+async function defineThings(harness: Harness): Promise<GroupResource> {
+  harness.api.create(CRDS, {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: "things.test.io" },
+    spec: {
+      group: "test.io",
+      scope: "Namespaced",
+      names: { plural: "things", singular: "thing", kind: "Thing", listKind: "ThingList" },
+      versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: { type: "object" } } }],
+    },
+  });
+  await harness.settle();
+  return { group: "test.io", resource: "things" };
+}
+
 async function remove(
   harness: Harness,
   name: string,
@@ -80,7 +96,7 @@ Deno.test("orphaning leaves the dependents, without the reference", async () => 
     await harness.settle();
     await remove(harness, "a", "Orphan");
     assert.ok(!exists(harness, "a"));
-    assert.deepEqual(harness.api.get(CONFIG_MAPS, "default", "b")!.metadata.ownerReferences, []);
+    assert.deepEqual(harness.api.get(CONFIG_MAPS, "default", "b")!.metadata.ownerReferences ?? [], []);
   });
 });
 
@@ -125,13 +141,7 @@ Deno.test("a cluster-scoped owner takes its namespaced dependents along", async 
 
 Deno.test("custom objects own and are owned", async () => {
   await withHarness({}, async (harness) => {
-    const type = { group: "test.io", resource: "things" };
-    harness.api.create(CRDS, {
-      apiVersion: "apiextensions.k8s.io/v1",
-      kind: "CustomResourceDefinition",
-      metadata: { name: "things.test.io" },
-      spec: { group: "test.io", scope: "Namespaced", names: { plural: "things", kind: "Thing" }, versions: [] },
-    });
+    const type = await defineThings(harness);
     const owner = harness.api.create(type, {
       apiVersion: "test.io/v1",
       kind: "Thing",
@@ -175,13 +185,7 @@ Deno.test("a deleted namespace is emptied, custom objects included, tells what h
   await withHarness({}, async (harness) => {
     harness.addNamespace("doomed");
     await harness.settle();
-    const type = { group: "test.io", resource: "things" };
-    harness.api.create(CRDS, {
-      apiVersion: "apiextensions.k8s.io/v1",
-      kind: "CustomResourceDefinition",
-      metadata: { name: "things.test.io" },
-      spec: { group: "test.io", scope: "Namespaced", names: { plural: "things", kind: "Thing" }, versions: [] },
-    });
+    const type = await defineThings(harness);
     harness.api.create(type, { apiVersion: "test.io/v1", kind: "Thing", metadata: { name: "t", namespace: "doomed" } });
     for (let i = 0; i < 120; i++) {
       harness.api.create(SECRETS, {

@@ -1,38 +1,46 @@
-import type { ClusterApi, KubeObject } from "../../../src/cluster/contracts.ts";
+import { type ApiServer, startApiServer } from "../../../src/cluster/api/server.ts";
+import type { ClusterApi, GroupResource, KubeObject } from "../../../src/cluster/contracts.ts";
 import { type Controllers, runControllers } from "../../../src/cluster/controllers/mod.ts";
 import { isActive } from "../../../src/cluster/controllers/kit/pods.ts";
 import { EVENTS, NAMESPACES, NODES, PODS } from "../../../src/cluster/controllers/kit/types.ts";
 import { Logger } from "../../../src/telemetry/logger.ts";
-import { FakeClusterApi } from "../../support/fake_cluster_api.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 
 const HEARTBEAT_MS = 10_000;
 
-/** All controllers at work on an API without nodes' programs: tests play the part of the runtime. */
+/** All controllers at work on a real API in process, without nodes' programs: tests play the part of the runtime. */
 export class Harness {
-  readonly clock = new FakeClock();
-  readonly api: ClusterApi = new FakeClusterApi(() => this.clock.now());
-  readonly logged: string[] = [];
+  readonly clock: FakeClock;
+  readonly api: ClusterApi;
+  readonly caPem: string;
   /** Nodes whose heartbeat has stopped. */
   readonly silent = new Set<string>();
+  readonly #server: ApiServer;
+  readonly #log: Logger;
   #controllers: Controllers;
   #nextIp = 1;
 
-  constructor({ nodes = 2 } = {}) {
+  private constructor(server: ApiServer, clock: FakeClock, log: Logger) {
+    this.#server = server;
+    this.#log = log;
+    this.api = server.api;
+    this.clock = clock;
+    this.caPem = server.adminKubeconfig("https://localhost").caPem;
     this.#controllers = this.#start();
-    for (let i = 0; i < nodes; i++) this.addNode(`node-${i}`);
+  }
+
+  static async start(dataDir: string, nodes: number): Promise<Harness> {
+    const clock = new FakeClock();
+    const log = new Logger("test", { sink: { write: () => {} } });
+    const harness = new Harness(await startApiServer({ dataDir, listen: [], log, clock }), clock, log);
+    for (let i = 0; i < nodes; i++) harness.addNode(`node-${i}`);
+    await harness.settle();
+    return harness;
   }
 
   #start(): Controllers {
-    return runControllers({
-      api: this.api,
-      tokens: {
-        issue: (request) => Promise.resolve({ token: `token-of-${request.serviceAccount}`, expirationTimestamp: "" }),
-      },
-      caPem: "CA",
-      log: new Logger("controllers", { sink: { write: (line) => this.logged.push(line) } }),
-      clock: this.clock,
-    });
+    const { api, tokens } = this.#server;
+    return runControllers({ api, tokens, caPem: this.caPem, log: this.#log, clock: this.clock });
   }
 
   /** Runs the controllers until they have nothing to do. */
@@ -64,8 +72,21 @@ export class Harness {
     await this.settle();
   }
 
+  /** Stops the controllers; the objects stay. */
   stop(): Promise<void> {
     return this.#controllers.stop();
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await this.#server.close();
+  }
+
+  /** Names and versions of all objects of some types: equal when nothing was written in between. */
+  versions(types: readonly GroupResource[]): string[] {
+    return types.flatMap((type) => this.api.list(type)).map(({ kind, metadata }) =>
+      `${kind}/${metadata.name}@${metadata.resourceVersion}`
+    ).sort();
   }
 
   addNode(
@@ -148,15 +169,16 @@ export class Harness {
 
 /** Runs a test with a harness that is stopped whatever happens. */
 export async function withHarness(
-  options: { nodes?: number },
+  { nodes = 2 }: { nodes?: number },
   test: (harness: Harness) => Promise<void>,
 ): Promise<void> {
-  const harness = new Harness(options);
+  const dataDir = await Deno.makeTempDir({ prefix: "controllers-" });
+  const harness = await Harness.start(dataDir, nodes);
   try {
-    await harness.settle();
     await test(harness);
   } finally {
-    await harness.stop();
+    await harness.close();
+    await Deno.remove(dataDir, { recursive: true });
   }
 }
 

@@ -81,7 +81,7 @@ Deno.test("a ReplicaSet adopts matching pods without a controller and releases t
     assert.equal(harness.pods().length, 2);
     harness.api.patch(PODS, "default", "stray", "merge", { metadata: { labels: { app: "other" } } });
     await harness.run();
-    assert.deepEqual(stray().metadata.ownerReferences, []);
+    assert.deepEqual(stray().metadata.ownerReferences ?? [], []);
     assert.equal(harness.pods().length, 3, "the released pod lives on and has been replaced");
   });
 });

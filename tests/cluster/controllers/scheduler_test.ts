@@ -25,7 +25,7 @@ function pod(spec: any = {}, labels: Record<string, string> = {}): KubeObject {
     apiVersion: "v1",
     kind: "Pod",
     metadata: { name: `pod-${serial++}`, namespace: "default", labels, uid: `uid-${serial}` },
-    spec: { containers: [{ name: "c" }], ...spec },
+    spec: { containers: [{ name: "c", image: "busybox" }], ...spec },
     status: { phase: spec.nodeName ? "Running" : "Pending" },
   };
 }
@@ -40,7 +40,7 @@ function place(subject: KubeObject, nodes: KubeObject[], pods: KubeObject[] = []
 }
 
 const requests = (cpu: string, memory = "0") => ({
-  containers: [{ name: "c", resources: { requests: { cpu, memory } } }],
+  containers: [{ name: "c", image: "busybox", resources: { requests: { cpu, memory } } }],
 });
 const required = "requiredDuringSchedulingIgnoredDuringExecution";
 
