@@ -107,6 +107,7 @@ function proxy(values: InstallValues): Record<string, any> {
           RUST_BACKTRACE: "1",
           ISTIO_META_CLUSTER_ID: values.clusterId,
           ...(values.network === "" ? {} : { NETWORK: values.network, ISTIO_META_NETWORK: values.network }),
+          ...(values.clusterDomain === "cluster.local" ? {} : { CLUSTER_DOMAIN: values.clusterDomain }),
           INPOD_ENABLED: "true",
           TERMINATION_GRACE_PERIOD_SECONDS: String(settings.terminationGracePeriodSeconds),
         }),

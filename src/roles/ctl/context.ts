@@ -1,7 +1,8 @@
 import { type Palette, palette, wantsColor } from "../../core/terminal.ts";
 import type { EnvLookup } from "../../core/config.ts";
+import { targetFromEnvironment } from "../../kube/kubeconfig.ts";
+import type { KubeTarget } from "../../kube/target.ts";
 import { KubeClient } from "./kube.ts";
-import { type KubeTarget, loadKubeconfig } from "./kubeconfig.ts";
 
 /** Flags that every command takes. */
 export interface GlobalFlags {
@@ -59,7 +60,11 @@ export class CtlContext {
   /** @throws MeshError `invalid_kubeconfig` */
   async target(): Promise<KubeTarget> {
     const { flags, streams } = this;
-    const target = await loadKubeconfig({ path: flags.kubeconfig, context: flags.context, env: streams.env });
+    const target = await targetFromEnvironment({
+      kubeconfig: flags.kubeconfig,
+      context: flags.context,
+      env: streams.env,
+    });
     const impersonate = flags.as || flags.asGroup || flags.asUid
       ? { user: flags.as, groups: flags.asGroup, uid: flags.asUid }
       : undefined;

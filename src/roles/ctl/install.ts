@@ -3,7 +3,7 @@ import { describeError } from "../../core/errors.ts";
 import { CommandError } from "../../core/usage.ts";
 import { applyAll, ensureNamespace, WORKLOADS } from "./apply.ts";
 import { KubeClient } from "./kube.ts";
-import type { KubeTarget } from "./kubeconfig.ts";
+import type { KubeTarget } from "../../kube/target.ts";
 import { mergeSpec } from "./operator_spec.ts";
 import type { InstallProgress } from "./progress.ts";
 import { objectName } from "./readiness.ts";

@@ -1,3 +1,5 @@
+import type { Resource } from "../../kube/resources.ts";
+
 /** Kinds that ctl reads and writes: plural, and whether they live in namespaces. Asking discovery would cost a round trip. */
 const KINDS: Record<string, readonly [plural: string, namespaced: boolean]> = {
   AuthorizationPolicy: ["authorizationpolicies", true],
@@ -26,14 +28,10 @@ const KINDS: Record<string, readonly [plural: string, namespaced: boolean]> = {
   ValidatingWebhookConfiguration: ["validatingwebhookconfigurations", false],
 };
 
-export function isNamespaced(kind: string): boolean {
-  return KINDS[kind]?.[1] ?? true;
-}
-
-/** URL path of a kind's collection (in all namespaces when none is given), or of one object. */
-export function resourcePath(type: { apiVersion: string; kind: string }, namespace?: string, name?: string): string {
-  const [plural, namespaced] = KINDS[type.kind] ?? [`${type.kind.toLowerCase()}s`, true];
-  const root = type.apiVersion.includes("/") ? `/apis/${type.apiVersion}` : `/api/${type.apiVersion}`;
-  const scope = namespaced && namespace ? `/namespaces/${encodeURIComponent(namespace)}` : "";
-  return `${root}${scope}/${plural}${name === undefined ? "" : `/${encodeURIComponent(name)}`}`;
+/** The type that an object's `apiVersion` and `kind` name. */
+export function resourceOf(apiVersion: string, kind: string): Resource {
+  const [plural, namespaced] = KINDS[kind] ?? [`${kind.toLowerCase()}s`, true];
+  const cut = apiVersion.indexOf("/");
+  const group = cut < 0 ? "" : apiVersion.slice(0, cut);
+  return { group, version: apiVersion.slice(cut + 1), resource: plural, kind, namespaced };
 }

@@ -1,7 +1,6 @@
 import { Backoff, sleep } from "../../core/backoff.ts";
 import { describeError, MeshError } from "../../core/errors.ts";
 import { KubeApiError, type KubeClient, type KubeJson } from "./kube.ts";
-import { resourcePath } from "./kinds.ts";
 import { isReady, objectName } from "./readiness.ts";
 
 /** Watches some workloads until each is ready. */
@@ -25,20 +24,19 @@ export async function waitReady(client: KubeClient, objects: readonly KubeJson[]
   const signal = wait.signal ? AbortSignal.any([wait.signal, done.signal]) : done.signal;
   const groups = new Map<string, KubeJson[]>();
   for (const object of objects) {
-    const path = resourcePath(object as any, object.metadata.namespace);
-    groups.set(path, [...(groups.get(path) ?? []), object]);
+    const key = `${object.apiVersion} ${object.kind} ${object.metadata.namespace ?? ""}`;
+    groups.set(key, [...(groups.get(key) ?? []), object]);
   }
   try {
-    await Promise.all([...groups].map(async ([path, group]) => {
+    await Promise.all([...groups.values()].map(async (group) => {
+      const { apiVersion, kind, metadata: { namespace } } = group[0];
       const backoff = new Backoff({ initialMs: 100, maxMs: 2000 });
       while (!signal.aborted && group.some((object) => waiting.has(objectName(object)))) {
         try {
-          for await (const event of client.watch(path, {}, signal)) {
-            if (event.type === "ERROR") break;
+          for await (const { type, object } of client.watch(apiVersion, kind, namespace, signal)) {
             backoff.reset();
-            const object = { ...event.object, kind: group[0].kind };
             const name = objectName(object);
-            if (event.type !== "DELETED" && waiting.has(name) && isReady(object)) {
+            if (type !== "DELETED" && waiting.has(name) && isReady(object)) {
               waiting.delete(name);
               wait.onReady(name);
               if (waiting.size === 0) return done.abort();
