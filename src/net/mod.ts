@@ -2,7 +2,7 @@
  * Sockets for the data plane: one {@linkcode Reactor} per thread, TCP in any network namespace, TLS, and the byte pump.
  * See README.md in this folder for how a byte travels.
  */
-export { Reactor, type ReactorOptions } from "./reactor.ts";
+export { type Pollable, Reactor, type ReactorOptions, type Runnable } from "./reactor.ts";
 export type { Timer } from "./timers.ts";
 export { inNetns, Netns, openNetns } from "./netns.ts";
 export {
@@ -21,3 +21,4 @@ export { Endpoint, type EndpointMonitor, type FlowErrorCode, join } from "./endp
 export { Pump, pump, type PumpOptions, type PumpStats } from "./pump.ts";
 export { Tap, tap, type TapHandler } from "./tap.ts";
 export { formatSocketAddress, type SocketAddress } from "../sys/socket_address.ts";
+export { bindUdp, type DatagramHandler, type UdpOptions, UdpSocket } from "./udp.ts";

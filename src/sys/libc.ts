@@ -35,6 +35,8 @@ const symbols = {
   epoll_wait: { parameters: ["i32", ADDR, "i32", "i32"], result: "i32" },
   epoll_wait_async: { name: "epoll_wait", parameters: ["i32", ADDR, "i32", "i32"], result: "i32", nonblocking: true },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  timerfd_create: { parameters: ["i32", "i32"], result: "i32" },
+  timerfd_settime: { parameters: ["i32", "i32", ADDR, ADDR], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
