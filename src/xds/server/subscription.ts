@@ -15,8 +15,8 @@ export class Subscription {
   wildcard = false;
   /** Names asked for one by one, as the client wrote them. */
   readonly names = new Set<string>();
-  /** Resource names that an on-demand client was sent: it hears of their changes. */
-  readonly #delivered = new Set<string>();
+  /** What an on-demand client was last sent, by name: it hears of changes, and is not told twice what it did not ask for. */
+  readonly #delivered = new Map<string, XdsResource>();
 
   nonceSent = "";
   nonceAcked = "";
@@ -146,7 +146,7 @@ export class Subscription {
       if (!this.source.versioned || known === undefined || known === "" || known !== resource.version) {
         resources.add(resource);
       }
-      if (!this.wildcard) this.#delivered.add(resource.name);
+      if (!this.wildcard) this.#delivered.set(resource.name, resource);
     };
     if (this.#all) this.#takeAll(add, retained, removed);
     else {for (const name of this.#changed) {
@@ -156,7 +156,9 @@ export class Subscription {
       }}
     if (this.#asked.size > 0) this.#takeAsked(add, removed);
     if (this.#answer && !this.wildcard) {
-      for (const resource of this.source.volunteer?.(this.client) ?? []) add(resource);
+      for (const resource of this.source.volunteer?.(this.client) ?? []) {
+        if (this.#delivered.get(resource.name) !== resource) add(resource);
+      }
     }
     for (const name of removed) this.#delivered.delete(name);
     this.#all = this.#answer = false;
