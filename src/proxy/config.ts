@@ -5,7 +5,7 @@ export const PROXY_SETTINGS = {
   network: setting("NETWORK", "string", "", "The network under which addresses are looked up"),
   clusterDomain: setting("CLUSTER_DOMAIN", "string", "cluster.local", "Suffix of Service host names"),
   localNode: setting("NODE_NAME", "string", "", "The node whose workloads' certificates are fetched ahead"),
-  packetMark: setting("PACKET_MARK", "integer", 0x539, "SO_MARK of every socket in a pod's namespace"),
+  packetMark: setting("PACKET_MARK", "integer", 0, "SO_MARK of proxy sockets; 0: 1337 in pods' namespaces, else none"),
   ipv6: setting("IPV6_ENABLED", "boolean", true, "Listen on IPv6 as well"),
   portReuse: setting("INPOD_PORT_REUSE", "boolean", true, "SO_REUSEPORT, so that two ztunnels can serve a pod at once"),
   originalSource: setting(
@@ -35,6 +35,9 @@ export type ProxyConfig = ConfigOf<typeof PROXY_SETTINGS>;
 
 /** ztunnel's own ports in a pod: never dialled on behalf of anybody. */
 export const OWN_PORTS: ReadonlySet<number> = new Set([15001, 15006, 15008]);
+
+/** SO_MARK of every socket in a pod's namespace: this packet belongs to ztunnel, do not capture it. */
+export const DEFAULT_MARK = 0x539;
 
 export const OUTBOUND_PORT = 15001;
 export const PASSTHROUGH_PORT = 15006;

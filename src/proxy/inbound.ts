@@ -6,7 +6,7 @@ import { connectTcp, type PendingConnect, type Pump, pump, type PumpStats, type 
 import { type ConnectionFacts, connectionFacts, type Decision } from "../policy/mod.ts";
 import { OWN_PORTS } from "./config.ts";
 import type { GuardedConnection, Permission } from "./connection_manager.ts";
-import { encodeBaggage, forwardedHost, parseBaggage } from "./headers.ts";
+import { baggageOf, encodeBaggage, forwardedHost } from "./headers.ts";
 import { type Ending, type Pod, withWorkload } from "./pod.ts";
 import { proxyHeader } from "./proxy_protocol.ts";
 import { guessService, type InboundTarget, inboundTarget, workloadIdentity } from "./state/mod.ts";
@@ -74,7 +74,7 @@ class InboundConnection implements Ending, GuardedConnection {
         reporter: "destination",
         source: peer.address,
         sourceWorkload,
-        sourceBaggage: sourceWorkload ? undefined : parseBaggage(this.#request.header("baggage")),
+        sourceBaggage: sourceWorkload ? undefined : baggageOf(this.#request.header("baggage")),
         sourceIdentity: this.#peerId,
         destination: local,
         hboneTarget: authority,

@@ -14,6 +14,7 @@ import {
   type TcpSocket,
 } from "../net/mod.ts";
 import { OWN_PORTS } from "./config.ts";
+import { refuse } from "./refuse.ts";
 import { encodeBaggage, encodeForwarded, newTraceparent } from "./headers.ts";
 import { type Ending, type Pod, withWorkload } from "./pod.ts";
 import { type NextHop, nextHop, workloadIdentity } from "./state/mod.ts";
@@ -172,7 +173,7 @@ class OutboundConnection implements Ending, EndpointMonitor {
     if (this.#over) return;
     this.#socket.monitor = null;
     this.#finish(flag, error);
-    this.#socket.reset();
+    refuse(this.#socket);
   }
 
   #finish(flag: ResponseFlag, error: string | undefined): void {

@@ -14,6 +14,7 @@ import {
 } from "../net/mod.ts";
 import { type ConnectionFacts, connectionFacts, type Decision } from "../policy/mod.ts";
 import { OWN_PORTS } from "./config.ts";
+import { refuse } from "./refuse.ts";
 import type { GuardedConnection, Permission } from "./connection_manager.ts";
 import { type Ending, type Pod, withWorkload } from "./pod.ts";
 import { guessService } from "./state/mod.ts";
@@ -111,7 +112,7 @@ class PassthroughConnection implements Ending, GuardedConnection, EndpointMonito
     this.#socket.monitor = null;
     this.#finish(flag, error);
     this.#pending?.cancel();
-    this.#socket.reset();
+    refuse(this.#socket);
   }
 
   revoke(decision: Decision): void {

@@ -2,7 +2,7 @@ import type { CertificateChoice, HboneConnectCallback, HboneTarget } from "../hb
 import { describeError } from "../core/errors.ts";
 import { type SpiffeId, spiffeId, type Workload } from "../model/mod.ts";
 import type { WorkloadCertificate } from "../identity/types.ts";
-import type { ConnectOptions, Keepalive, Netns, Pump, Reactor, TcpSocket } from "../net/mod.ts";
+import type { ConnectOptions, Keepalive, Netns, Reactor } from "../net/mod.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { ProxyConfig } from "./config.ts";
 import { CONNECT_TIMEOUT_MS } from "./config.ts";
@@ -48,6 +48,9 @@ export class Pod {
   readonly dialer: HboneDialer;
   /** False where the kernel does not let us speak with a client's address. */
   readonly preserveSource: boolean;
+  /** SO_MARK of its sockets; 0 for none. */
+  readonly mark: number;
+  readonly keepalive: Keepalive | undefined;
   /** Everything that must end before the pod has: connections being made and connections open. */
   readonly #open = new Set<Ending>();
   #idle: (() => void) | undefined;
@@ -58,27 +61,15 @@ export class Pod {
     local: LocalWorkload,
     dialer: HboneDialer,
     preserveSource: boolean,
+    mark: number,
   ) {
     this.shared = shared;
     this.netns = netns;
     this.local = local;
     this.dialer = dialer;
     this.preserveSource = preserveSource;
-  }
-
-  get mark(): number {
-    return this.netns ? this.shared.config.packetMark : 0;
-  }
-
-  get keepalive(): Keepalive | undefined {
-    const { config } = this.shared;
-    if (!config.keepaliveEnabled) return undefined;
-    return {
-      idleSeconds: Math.ceil(config.keepaliveTimeMs / 1000),
-      intervalSeconds: Math.ceil(config.keepaliveIntervalMs / 1000),
-      probes: config.keepaliveRetries,
-      userTimeout: config.userTimeoutEnabled,
-    };
+    this.mark = mark;
+    this.keepalive = keepaliveOf(shared.config);
   }
 
   /** Options to dial from inside the pod's namespace. */
@@ -138,6 +129,17 @@ export class Pod {
   }
 }
 
+/** TCP keepalive of accepted and dialled sockets, 15008 excepted; undefined when it is switched off. */
+export function keepaliveOf(config: ProxyConfig): Keepalive | undefined {
+  if (!config.keepaliveEnabled) return undefined;
+  return {
+    idleSeconds: Math.ceil(config.keepaliveTimeMs / 1000),
+    intervalSeconds: Math.ceil(config.keepaliveIntervalMs / 1000),
+    probes: config.keepaliveRetries,
+    userTimeout: config.userTimeoutEnabled,
+  };
+}
+
 /** A connection that can be told to end. */
 export interface Ending {
   end(reason: string): void;
@@ -152,10 +154,4 @@ export function withWorkload(
   const known = local.current();
   if (known) return next(known);
   local.wait().then(next, (thrown) => fail(describeError(thrown)));
-}
-
-/** Resets a socket that may have a pump by now. */
-export function reset(pump: Pump | undefined, socket: TcpSocket): void {
-  if (pump) pump.abort();
-  else socket.reset();
 }

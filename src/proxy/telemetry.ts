@@ -1,10 +1,10 @@
 // One connection's account: its labels, its counters, and the one access-log line of this side at its end.
 
 import { hostPort } from "../core/ip.ts";
+import type { Baggage } from "../hbone/baggage.ts";
 import type { Service, SpiffeId, Workload } from "../model/mod.ts";
 import { bare, type LogFields, type Logger } from "../telemetry/logger.ts";
 import type { Cell, Metric, Registry } from "../telemetry/metrics.ts";
-import type { BaggageFacts } from "./headers.ts";
 
 /** How a connection ended, as `response_flags` shows it. */
 export type ResponseFlag =
@@ -29,7 +29,7 @@ export interface ConnectionFacts {
   readonly source: SocketPlace;
   readonly sourceWorkload: Workload | undefined;
   /** Consulted where the source workload is not known. */
-  readonly sourceBaggage?: BaggageFacts;
+  readonly sourceBaggage?: Baggage;
   /** Identities are said only where mutual TLS proved them. */
   readonly sourceIdentity: SpiffeId | undefined;
   /** The next hop outbound; our own end inbound. */
@@ -77,8 +77,8 @@ const orUnknown = (value: string | undefined): string => value === undefined || 
 /** Label values in the order of {@linkcode LABELS}, response flag `-`. */
 function labelsOf(facts: ConnectionFacts): string[] {
   const source = facts.sourceWorkload, baggage = source ? undefined : facts.sourceBaggage;
-  const name = source?.canonicalName ?? baggage?.canonicalName;
-  const revision = source?.canonicalRevision ?? baggage?.canonicalRevision;
+  const name = source?.canonicalName ?? baggage?.serviceName;
+  const revision = source?.canonicalRevision ?? baggage?.revision;
   const destination = facts.destinationWorkload, service = facts.destinationService;
   const values = [
     facts.reporter,

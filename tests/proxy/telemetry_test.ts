@@ -111,7 +111,7 @@ Deno.test("ConnectionAccount takes what baggage claims where xDS knows nothing, 
       sourceWorkload: undefined,
       sourceBaggage: {
         workloadName: "far",
-        canonicalName: "far-app",
+        serviceName: "far-app",
         namespace: "there",
         clusterId: "c2",
         region: "r",
