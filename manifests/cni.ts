@@ -108,7 +108,11 @@ function agent(values: InstallValues): Record<string, any> {
     name: "install-cni",
     image: image(values),
     ...(settings.imagePullPolicy ? { imagePullPolicy: settings.imagePullPolicy } : {}),
-    args: ["cni", `--log_output_level=${values.logLevel}`, ...(values.logAsJson ? ["--log_as_json"] : [])],
+    args: [
+      "cni",
+      ...(values.logLevel === "info" ? [] : [`--log_output_level=${values.logLevel}`]),
+      ...(values.logAsJson ? ["--log_as_json"] : []),
+    ],
     ports: [{ containerPort: 15014, name: "metrics", protocol: "TCP" }],
     livenessProbe: { httpGet: { path: "/healthz", port: 8000 }, initialDelaySeconds: 5 },
     readinessProbe: { httpGet: { path: "/readyz", port: 8000 } },

@@ -7,9 +7,10 @@ import { processStreams, type Streams } from "./ctl/context.ts";
 /** Runs one command line; resolves to its exit code. Failures are thrown, to be printed by the caller. */
 export async function run(args: string[], streams: Streams = processStreams()): Promise<number> {
   const { buildProgram } = await import("./ctl/program.ts");
+  const { flagDefaults } = await import("./ctl/defaults.ts");
   const { CommanderError } = await import("commander");
   let code = 0;
-  const program: Command = buildProgram(streams, (result) => code = result);
+  const program: Command = buildProgram(streams, await flagDefaults(streams.env), (result) => code = result);
   try {
     await program.parseAsync(args, { from: "user" });
   } catch (error) {

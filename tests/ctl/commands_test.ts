@@ -46,6 +46,18 @@ Deno.test("ctl version without a mesh says so on stderr and succeeds", async () 
   assert.equal(err, 'Istio is not present in the cluster: no running Istio pods in namespace "istio-system"\n');
 });
 
+Deno.test("ctl takes defaults of its flags from the environment and from istioctl's configuration file", async () => {
+  await using kube = new FakeKube();
+  const options = { kubeconfig: kube.kubeconfig(), config: "istioNamespace: from-file\n" };
+  assert.match((await ctl(["version"], options)).err, /in namespace "from-file"/);
+  const env = { ISTIOCTL_ISTIONAMESPACE: "from-env" };
+  assert.match((await ctl(["version"], { ...options, env })).err, /in namespace "from-env"/);
+  assert.match((await ctl(["version", "-i", "given"], { ...options, env })).err, /in namespace "given"/);
+  const broken = await ctl(["version"], { config: "[" });
+  assert.equal(broken.code, 1);
+  assert.match(broken.err, /cannot read ".*config\.yaml"/);
+});
+
 function addPod(
   kube: FakeKube,
   name: string,

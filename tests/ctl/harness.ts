@@ -16,6 +16,9 @@ export interface CtlOptions {
   kubeconfig?: string;
   answer?: boolean;
   stdin?: string;
+  env?: Record<string, string>;
+  /** Text of ~/.istioctl/config.yaml. */
+  config?: string;
 }
 
 /** Runs `ctl` in this process as main.ts would, and keeps what it prints. */
@@ -24,7 +27,11 @@ export async function ctl(args: string[], options: CtlOptions = {}): Promise<Ctl
   const dir = await Deno.makeTempDir({ prefix: "ambientd-ctl-" });
   const path = `${dir}/config`;
   if (options.kubeconfig) await Deno.writeTextFile(path, options.kubeconfig);
-  const env: Record<string, string> = { HOME: dir, KUBECONFIG: path };
+  const env: Record<string, string> = { HOME: dir, KUBECONFIG: path, ...options.env };
+  if (options.config) {
+    await Deno.mkdir(`${dir}/.istioctl`);
+    await Deno.writeTextFile(`${dir}/.istioctl/config.yaml`, options.config);
+  }
   try {
     result.code = await run(args, {
       out: (text) => result.out += text,

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { parseDurationMs } from "../../core/duration.ts";
 import { UsageError } from "../../core/usage.ts";
 import { CtlContext, type Streams } from "./context.ts";
+import type { FlagDefaults } from "./defaults.ts";
 import type { DumpViewName } from "./ztunnel_tables.ts";
 
 type Handler = (context: CtlContext, args: string[], flags: any) => Promise<number>;
@@ -9,21 +10,25 @@ type Handler = (context: CtlContext, args: string[], flags: any) => Promise<numb
 const collect = (value: string, previous: string[] | undefined) => [...(previous ?? []), value];
 
 /** Commands of `ctl`; each module is loaded only when its command runs. */
-export function buildProgram(streams: Streams, setCode: (code: number) => void): Command {
+export function buildProgram(
+  streams: Streams,
+  defaults: FlagDefaults,
+  setCode: (code: number) => void,
+): Command {
   const program = new Command("ambientd ctl");
   program.description("Install, inspect and operate the mesh, with istioctl's commands and flags.")
-    .option("-c, --kubeconfig <file>", "Kubernetes configuration file")
-    .option("--context <name>", "Kubernetes configuration context")
-    .option("-n, --namespace <namespace>", "Kubernetes namespace")
-    .option(
-      "-i, --istioNamespace <namespace>",
-      "Istio system namespace",
-      streams.env("ISTIOCTL_ISTIONAMESPACE") ?? "istio-system",
-    )
-    .option("--as <user>", "Username to impersonate")
+    .option("-c, --kubeconfig <file>", "Kubernetes configuration file", defaults("kubeconfig"))
+    .option("--context <name>", "Kubernetes configuration context", defaults("context"))
+    .option("-n, --namespace <namespace>", "Kubernetes namespace", defaults("namespace"))
+    .option("-i, --istioNamespace <namespace>", "Istio system namespace", defaults("istioNamespace") ?? "istio-system")
+    .option("--as <user>", "Username to impersonate", defaults("as"))
     .option("--as-group <group>", "Group to impersonate (repeatable)", collect)
-    .option("--as-uid <uid>", "UID to impersonate")
-    .option("--kubeclient-timeout <duration>", "Limit of one request to the Kubernetes API", "15s")
+    .option("--as-uid <uid>", "UID to impersonate", defaults("as-uid"))
+    .option(
+      "--kubeclient-timeout <duration>",
+      "Limit of one request to the Kubernetes API",
+      defaults("kubeclient-timeout") ?? "15s",
+    )
     .option("--vklog <level>", "Accepted for istioctl's sake; has no effect");
   configure(program, streams);
 
