@@ -167,6 +167,24 @@ Deno.test("a Lease is a heartbeat; cordoning shows as a taint", async () => {
   });
 });
 
+Deno.test("a node that a former run left behind is found out soon after a restart", async () => {
+  await withHarness({ nodes: 2 }, async (harness) => {
+    for (const name of ["node-0", "node-1"]) {
+      const metadata = { name, namespace: "kube-node-lease" };
+      const spec = { renewTime: new Date(harness.clock.now()).toISOString().replace("Z", "000Z") };
+      harness.api.create(LEASES, { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec });
+    }
+    await harness.stop();
+    harness.clock.advance(3_600_000);
+    await harness.restart();
+    harness.silent.add("node-1");
+    await harness.advance(11_000);
+    const ready = (name: string) =>
+      harness.api.get(NODES, undefined, name)!.status.conditions.find((c: any) => c.type === "Ready").status;
+    assert.deepEqual([ready("node-0"), ready("node-1")], ["True", "Unknown"]);
+  });
+});
+
 Deno.test("NoExecute evicts at once, after tolerationSeconds, or never", async () => {
   await withHarness({ nodes: 1 }, async (harness) => {
     const pod = (name: string, tolerations: unknown[]): any => ({

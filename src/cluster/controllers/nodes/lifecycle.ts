@@ -12,6 +12,8 @@ const COMPONENT = "node-controller";
 const LEASE_NAMESPACE = "kube-node-lease";
 /** kube's --node-monitor-grace-period. */
 const GRACE_MS = 50_000;
+/** A heartbeat that was out of date when we started is given this long: the runtime starts after us. */
+const STARTING_GRACE_MS = 10_000;
 const NOT_READY = "node.kubernetes.io/not-ready";
 const UNREACHABLE = "node.kubernetes.io/unreachable";
 const UNSCHEDULABLE = "node.kubernetes.io/unschedulable";
@@ -48,7 +50,11 @@ export function startNodeLifecycle({ api, caches, runner, events, clock }: Contr
     const ready = findCondition(node.status?.conditions, "Ready");
     const mark = canonicalJson([lease?.spec?.renewTime, ready?.lastHeartbeatTime]);
     const beat = beats.get(name);
-    if (beat?.mark !== mark) beats.set(name, { mark, atMs: now });
+    if (beat?.mark !== mark) {
+      const renewed = Date.parse(lease?.spec?.renewTime ?? "");
+      const leftover = !beat && now - renewed > GRACE_MS;
+      beats.set(name, { mark, atMs: leftover ? now - GRACE_MS + STARTING_GRACE_MS : now });
+    }
     const silentMs = now - beats.get(name)!.atMs;
     let current = node;
     if (silentMs >= GRACE_MS) current = markUnknown(node, ready);
