@@ -3,10 +3,14 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { ClusterApi, PodBackend, TokenIssuer } from "../contracts.ts";
 import { StateDatabase } from "../store/database.ts";
 import { ObjectStore } from "../store/store.ts";
+import { Authenticator } from "./auth/authenticator.ts";
 import { loadPki } from "./auth/pki.ts";
+import { RbacAuthorizer } from "./auth/rbac.ts";
 import { ServiceAccountTokens } from "./auth/tokens.ts";
 import { bootstrapObjects } from "./bootstrap.ts";
 import { ApiCore } from "./core.ts";
+import type { Gateway } from "./http/gateway.ts";
+import { listenHttps } from "./http/listeners.ts";
 import { LocalApi } from "./local_api.ts";
 import { TypeRegistry } from "./registry.ts";
 
@@ -68,19 +72,38 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       core,
       (error) => log.error("a watch handler failed", { error: error instanceof Error ? error.stack : String(error) }),
     );
+    const closing = new AbortController();
+    let backend = options.backend;
+    const gateway: Gateway = {
+      core,
+      authenticator: new Authenticator({ caPem: pki.caPem, adminToken: pki.adminToken, tokens, now }),
+      authorizer: new RbacAuthorizer(store),
+      tokens,
+      caPem: pki.caPem,
+      log,
+      backend: () => backend,
+      closing: closing.signal,
+    };
+    const listeners = await listenHttps(gateway, pki, options.listen);
     return {
       api,
       tokens,
-      addresses: options.listen,
+      addresses: listeners.addresses,
       adminToken: pki.adminToken,
-      setBackend: () => {},
+      setBackend: (next) => {
+        backend = next;
+      },
       adminKubeconfig: (server) => ({
         server,
         caPem: pki.caPem,
         clientCertPem: pki.admin.certPem,
         clientKeyPem: pki.admin.keyPem,
       }),
-      close: async () => store.close(),
+      close: async () => {
+        closing.abort();
+        await listeners.close();
+        store.close();
+      },
     };
   } catch (error) {
     store.close();
