@@ -1,5 +1,14 @@
 import { cniRoles } from "./rbac.ts";
-import { commonLabels, env, fieldEnv, image, type InstallValues, type Manifest, mergeEnv } from "./values.ts";
+import {
+  commonLabels,
+  criticalPodsQuota,
+  env,
+  fieldEnv,
+  image,
+  type InstallValues,
+  type Manifest,
+  mergeEnv,
+} from "./values.ts";
 
 /** Component cni: on every node, the agent that redirects pods' traffic. */
 export function cni(values: InstallValues): Manifest[] {
@@ -13,6 +22,7 @@ export function cni(values: InstallValues): Manifest[] {
       ...(settings.imagePullSecrets ? { imagePullSecrets: settings.imagePullSecrets } : {}),
     },
     ...cniRoles(values),
+    ...criticalPodsQuota("Cni", "istio-cni", values),
     configMap(values),
     {
       apiVersion: "apps/v1",

@@ -117,3 +117,26 @@ export function mergeEnv(base: Record<string, any>[], ...over: Record<string, an
   for (const entry of over.flat()) byName.set(entry.name, entry);
   return [...byName.values()];
 }
+
+/**
+ * GKE admits pods of the critical priority classes outside of kube-system only where a quota says so.
+ * See https://cloud.google.com/kubernetes-engine/docs/concepts/pod-priority
+ */
+export function criticalPodsQuota(component: Component, name: string, values: InstallValues): Manifest[] {
+  if (values.platform !== "gke") return [];
+  return [{
+    apiVersion: "v1",
+    kind: "ResourceQuota",
+    metadata: {
+      name: `${name}-resource-quota`,
+      namespace: values.namespace,
+      labels: commonLabels(component, name, values),
+    },
+    spec: {
+      hard: { pods: "5000" },
+      scopeSelector: {
+        matchExpressions: [{ operator: "In", scopeName: "PriorityClass", values: ["system-node-critical"] }],
+      },
+    },
+  }];
+}

@@ -1,5 +1,6 @@
 import {
   commonLabels,
+  criticalPodsQuota,
   env,
   fieldEnv,
   image,
@@ -20,6 +21,7 @@ export function ztunnel(values: InstallValues): Manifest[] {
       metadata: { name: "ztunnel", namespace: values.namespace, labels },
       ...(settings.imagePullSecrets ? { imagePullSecrets: settings.imagePullSecrets } : {}),
     },
+    ...criticalPodsQuota("Ztunnel", "ztunnel", values),
     {
       apiVersion: "apps/v1",
       kind: "DaemonSet",

@@ -116,6 +116,7 @@ Deno.test("settings reach the manifests", () => {
     cni.spec.template.spec.volumes.find((v: any) => v.name === "cni-bin-dir").hostPath.path,
     "/var/lib/rancher/k3s/data/cni",
   );
+  assert.equal(find(["values.global.platform=gke"], "ResourceQuota", "ztunnel-resource-quota").spec.hard.pods, "5000");
   assert.match(find(["meshConfig.trustDomain=corp.test"], "ConfigMap", "istio").data.mesh, /trustDomain: corp\.test/);
   assert.equal(find(["values.pilot.replicaCount=3"], "Deployment", "istiod").spec.replicas, 3);
   assert.equal(find(["values.pilot.replicaCount=3"], "PodDisruptionBudget", "istiod").spec.minAvailable, 1);

@@ -27,6 +27,7 @@ const KINDS: readonly [apiVersion: string, kind: string, scope: "revision" | "pu
   ["v1", "Service", "revision"],
   ["v1", "ConfigMap", "revision"],
   ["v1", "Secret", "revision"],
+  ["v1", "ResourceQuota", "revision"],
   ["policy/v1", "PodDisruptionBudget", "revision"],
   ["autoscaling/v2", "HorizontalPodAutoscaler", "revision"],
   ["networking.istio.io/v1alpha3", "EnvoyFilter", "revision"],

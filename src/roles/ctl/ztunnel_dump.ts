@@ -58,7 +58,9 @@ export class DumpNames {
     if (!destination) return "None";
     const key = typeof destination === "string"
       ? destination
-      : destination.hostname ?? `${destination.network ?? ""}/${destination.address ?? ""}`;
+      : destination.hostname
+      ? `${destination.namespace}/${destination.hostname}`
+      : `${destination.network ?? ""}/${destination.address ?? ""}`;
     return (this.#serviceByHost.get(key) ?? this.#serviceByVip.get(key))?.name ?? "NA";
   }
 

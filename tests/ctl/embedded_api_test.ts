@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { stringify } from "yaml";
+import { startApiServer } from "../../src/cluster/api/server.ts";
+import type { KubeTarget } from "../../src/kube/target.ts";
+import { installMesh } from "../../src/roles/ctl/install.ts";
+import { KubeClient } from "../../src/roles/ctl/kube.ts";
+import { inInstallOrder, render } from "../../src/roles/ctl/render.ts";
+import { Logger } from "../../src/telemetry/logger.ts";
+import { ctl } from "./harness.ts";
+
+interface Embedded extends AsyncDisposable {
+  target: KubeTarget;
+  kubeconfig: string;
+}
+
+/** The embedded cluster's API server alone: nothing acts on what it stores. */
+async function embedded(): Promise<Embedded> {
+  const dataDir = await Deno.makeTempDir({ prefix: "ambientd-ctl-api-" });
+  const server = await startApiServer({
+    dataDir,
+    listen: [{ hostname: "127.0.0.1", port: 0 }],
+    log: new Logger("api", { sink: { write: () => {} } }),
+  });
+  const [address] = server.addresses;
+  assert.ok("port" in address);
+  const target = server.adminKubeconfig(`https://127.0.0.1:${address.port}`);
+  return {
+    target,
+    kubeconfig: stringify({
+      apiVersion: "v1",
+      kind: "Config",
+      "current-context": "x",
+      contexts: [{ name: "x", context: { cluster: "x", user: "x" } }],
+      clusters: [{ name: "x", cluster: { server: target.server, "certificate-authority-data": btoa(target.caPem) } }],
+      users: [{
+        name: "x",
+        user: {
+          "client-certificate-data": btoa(target.clientCertPem),
+          "client-key-data": btoa(target.clientKeyPem),
+        },
+      }],
+    }),
+    [Symbol.asyncDispose]: async () => {
+      await server.close();
+      await Deno.remove(dataDir, { recursive: true });
+    },
+  };
+}
+
+/** Whether `stored` has all that `applied` says; what a server adds does not count. */
+function contains(stored: any, applied: any): boolean {
+  if (Array.isArray(applied)) {
+    return Array.isArray(stored) && applied.length === stored.length &&
+      applied.every((item, i) => contains(stored[i], item));
+  }
+  if (typeof applied === "object" && applied !== null) {
+    return typeof stored === "object" && stored !== null &&
+      Object.entries(applied).every(([key, value]) => value === undefined || contains(stored[key], value));
+  }
+  return stored === applied;
+}
+
+Deno.test("installMesh() stores every object of the profile ambient in the embedded API server, unchanged", async () => {
+  await using api = await embedded();
+  const notes: string[] = [];
+  const installation = await installMesh({ profile: "ambient", wait: false }, api.target, (event) => {
+    if (event.type === "note") notes.push(event.text);
+  });
+  using client = new KubeClient(api.target);
+  for (const object of inInstallOrder(render(installation))) {
+    const { apiVersion, kind, metadata: { namespace, name } } = object;
+    const stored = await client.get(apiVersion, kind, namespace, name);
+    if (!stored) {
+      assert.ok(notes.some((note) => note.startsWith(`${kind}/`)), `${kind} ${name} is missing`);
+      continue;
+    }
+    assert.ok(contains(stored, JSON.parse(JSON.stringify(object))), `${kind} ${name} was changed`);
+    if (kind === "CustomResourceDefinition") {
+      const conditions = stored.status.conditions.map((c: any) => `${c.type}=${c.status}`);
+      assert.ok(conditions.includes("Established=True"), `${name}: ${conditions}`);
+    }
+  }
+});
+
+Deno.test("ctl installs into, inspects and purges the embedded API server", async () => {
+  await using api = await embedded();
+  const options = { kubeconfig: api.kubeconfig };
+  const none = await ctl(["version"], options);
+  assert.match(none.err, /^Istio is not present in the cluster/);
+  // Nothing runs pods here, so the workloads cannot become ready; all else has to.
+  const installed = await ctl(["install", "--set", "profile=ambient", "-y", "--readiness-timeout", "1s"], options);
+  assert.equal(installed.code, 1);
+  assert.match(installed.out, /✔ Istio core installed ⛵️/);
+  assert.match(installed.err, /resources not ready after 1s: .*Deployment\/istio-system\/istiod/);
+  const verified = await ctl(["verify-install"], options);
+  assert.equal(verified.code, 1);
+  assert.match(verified.out, /✔ ClusterRole: istio-cni checked successfully/);
+  assert.match(verified.out, /✘ Deployment: istiod\.istio-system: not available/);
+  assert.match(verified.out, /Checked 15 custom resource definitions/);
+  const precheck = await ctl(["x", "precheck"], options);
+  assert.equal(precheck.code, 0, precheck.out + precheck.err);
+});
+
+Deno.test("the embedded API server enforces and prunes by the definitions", async () => {
+  await using api = await embedded();
+  await installMesh({ profile: "ambient", wait: false }, api.target, () => {});
+  using client = new KubeClient(api.target);
+  const policy = (spec: unknown, kind = "AuthorizationPolicy", path = "authorizationpolicies") =>
+    client.request("POST", `/apis/security.istio.io/v1beta1/namespaces/default/${path}`, {
+      body: { apiVersion: "security.istio.io/v1beta1", kind, metadata: { generateName: "p-" }, spec },
+    });
+  const stored = await policy({ action: "ALLOW", typo: 1, rules: [{ from: [{ source: { principals: ["a"] } }] }] });
+  assert.deepEqual(stored.spec, { action: "ALLOW", rules: [{ from: [{ source: { principals: ["a"] } }] }] });
+  await assert.rejects(policy({ action: "MAYBE" }), /spec\.action.*Unsupported value: "MAYBE"/);
+  await assert.rejects(
+    policy({ selector: { matchLabels: { a: "b" } }, targetRefs: [{ kind: "Service", name: "x" }] }),
+    /spec.*(only one of|must not validate)/,
+  );
+  await assert.rejects(
+    policy({ portLevelMtls: { 80: { mode: "STRICT" } } }, "PeerAuthentication", "peerauthentications"),
+    /spec/,
+  );
+});
