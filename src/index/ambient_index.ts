@@ -149,7 +149,7 @@ export class AmbientIndex {
     for (const slice of change.type === "updated" ? [change.old, change.object] : [change.object]) {
       const service = sliceService(slice);
       // Slices of a Service with a selector say nothing that the pods do not say themselves.
-      if (service === undefined || this.#inputs.services.get(service)?.spec.selector) continue;
+      if (service === undefined || selectorPair(this.#inputs.services.get(service)?.spec.selector ?? {})) continue;
       for (const pod of slicePods(slice)) this.#dirtyPods.add(pod);
     }
   }
@@ -260,7 +260,7 @@ export class AmbientIndex {
       if (!info || info.selector || info.service.namespace !== namespace) continue;
       found.set(info.key, [...found.get(info.key) ?? [], ...slicePorts(slice, info)]);
     }
-    return found;
+    return new Map([...found].sort(([a], [b]) => a < b ? -1 : 1));
   }
 
   /** Keys of policies in the order of §1: those that select the pod, sorted, then those of PeerAuthentications. */

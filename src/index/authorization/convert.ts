@@ -143,7 +143,7 @@ function accepted(action: PolicyAction, findings: Findings): StatusCondition {
     );
   }
   if (findings.unreadable.length > 0) parts.push(`These cannot be understood: ${findings.unreadable.join("; ")}.`);
-  const what = findings.http.size > 0 ? "HTTP attributes" : "them";
+  const [what, which] = findings.http.size > 0 ? ["HTTP attributes", "HTTP attributes"] : ["them", "they"];
   if (action === "ALLOW") {
     parts.push(
       findings.omittedRules > 0
@@ -152,13 +152,13 @@ function accepted(action: PolicyAction, findings: Findings): StatusCondition {
     );
   } else if (findings.deniesAll) {
     parts.push(
-      `Within a DENY policy, ${what} are left out; a rule without anything else denies all traffic. ` +
+      `Within a DENY policy, ${which} are left out; a rule without anything else denies all traffic. ` +
         "This will be more restrictive than requested.",
     );
   } else {
     parts.push(
       findings.widened
-        ? `Within a DENY policy, ${what} are left out and the rest is enforced. This will be more restrictive than requested.`
+        ? `Within a DENY policy, ${which} are left out and the rest is enforced. This will be more restrictive than requested.`
         : "Within a DENY policy, such exceptions do not count. This will be more restrictive than requested.",
     );
   }

@@ -68,7 +68,7 @@ export function convertRule(rule: unknown, place: string, context: Context): Pol
   const clauses: Clause[] = [], httpBefore = findings.httpCount;
   if (!isObject(rule)) {
     findings.value(place, rule);
-    clauses.push(unknownPart(action));
+    clauses.push(unknownPart(context));
   } else {
     for (const [field, value] of Object.entries(rule)) {
       const at = `${place}.${field}`;
@@ -79,7 +79,7 @@ export function convertRule(rule: unknown, place: string, context: Context): Pol
       } else if (field === "when") clauses.push(...conditions(value, at, context));
       else {
         findings.field(at);
-        clauses.push(unknownPart(action));
+        clauses.push(unknownPart(context));
       }
     }
   }
@@ -94,7 +94,8 @@ export function convertRule(rule: unknown, place: string, context: Context): Pol
 }
 
 /** A constraint that nobody can make sense of. */
-function unknownPart(action: PolicyAction): Clause {
+function unknownPart({ action, findings }: Context): Clause {
+  findings.widened ||= action === "DENY";
   return action === "ALLOW" ? "nothing" : "everything";
 }
 
@@ -109,12 +110,13 @@ function alternatives(
   const { action, findings } = context;
   if (!Array.isArray(list) || list.length === 0) {
     findings.value(place, list);
-    return unknownPart(action);
+    return unknownPart(context);
   }
   return clauseOf(list.map((item, i) => {
     const at = `${place}[${i}]`, builder = new MatchBuilder(action, findings);
-    if (!isObject(item) || !isObject(item[wrapper])) {
+    if (!isObject(item) || !isObject(item[wrapper]) || Object.values(item[wrapper]).every(isEmpty)) {
       findings.value(at, item);
+      builder.incomplete();
       return builder.build();
     }
     for (const extra of Object.keys(item)) {
@@ -138,15 +140,18 @@ function alternatives(
 }
 
 /** `when`: each condition is a clause of its own. */
-function conditions(list: unknown, place: string, { action, findings }: Context): Clause[] {
+function conditions(list: unknown, place: string, context: Context): Clause[] {
+  const { action, findings } = context;
   if (!Array.isArray(list)) {
     findings.value(place, list);
-    return [unknownPart(action)];
+    return [unknownPart(context)];
   }
   return list.map((condition, i) => {
     const at = `${place}[${i}]`, builder = new MatchBuilder(action, findings);
-    if (!isObject(condition) || typeof condition.key !== "string") {
+    const { key, values, notValues } = isObject(condition) ? condition : {};
+    if (!isObject(condition) || typeof key !== "string" || (isEmpty(values) && isEmpty(notValues))) {
       findings.value(at, condition);
+      builder.incomplete();
       return clauseOf([builder.build()]);
     }
     for (const field of Object.keys(condition)) {
@@ -154,11 +159,10 @@ function conditions(list: unknown, place: string, { action, findings }: Context)
       findings.field(`${at}.${field}`);
       builder.incomplete();
     }
-    const { key } = condition;
     if (Object.hasOwn(WHEN, key)) {
       const [positive, negative] = WHEN[key];
-      builder.field(`${at}.values`, condition.values, false, positive);
-      builder.field(`${at}.notValues`, condition.notValues, true, negative);
+      builder.field(`${at}.values`, values, false, positive);
+      builder.field(`${at}.notValues`, notValues, true, negative);
     } else {
       if (HTTP_KEYS.some((prefix) => key.startsWith(prefix))) findings.httpAttribute(key);
       else findings.value(`${at}.key`, key);
