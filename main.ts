@@ -7,6 +7,18 @@ import { CommandError, EXIT_USAGE, UsageError } from "./src/core/usage.ts";
 type Role = (args: string[]) => Promise<number>;
 
 const ROLES: Record<string, { summary: string; hidden?: true; load: () => Promise<{ run: Role }> }> = {
+  up: {
+    summary: "Start a cluster with the mesh and samples on this machine",
+    load: () => import("./src/roles/up.ts"),
+  },
+  down: {
+    summary: "Stop a cluster that runs in the background",
+    load: () => import("./src/roles/down.ts"),
+  },
+  tour: {
+    summary: "Walk through the mesh, each step with its proof",
+    load: () => import("./src/roles/tour.ts"),
+  },
   ctl: {
     summary: "Install, inspect and operate the mesh (istioctl's commands)",
     load: () => import("./src/roles/ctl.ts"),
@@ -15,6 +27,8 @@ const ROLES: Record<string, { summary: string; hidden?: true; load: () => Promis
     summary: "Run the L4 proxy of a node",
     load: () => import("./src/roles/ztunnel.ts"),
   },
+  "cluster-engine": { summary: "", hidden: true, load: () => import("./src/roles/cluster_engine.ts") },
+  sample: { summary: "", hidden: true, load: () => import("./src/roles/sample.ts") },
 };
 
 function usage(): string {
