@@ -94,7 +94,8 @@ export function atMostOne(...fields: string[]): Schema {
   return {
     not: pairs.length === 1 ? pairs[0] : { anyOf: pairs },
     "x-kubernetes-validations": [{
-      rule: `[${fields.map((field) => `has(self.${field})`).join(", ")}].filter(given, given).size() <= 1`,
+      // A sum costs an API server far less than a filtered list would.
+      rule: `${fields.map((field) => `(has(self.${field}) ? 1 : 0)`).join(" + ")} <= 1`,
       message: `only one of ${names} can be set`,
     }],
   };
