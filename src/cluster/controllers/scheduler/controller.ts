@@ -23,9 +23,10 @@ export function startScheduler({ api, caches, runner, events, clock }: Controlle
     const key = keyOf(pod);
     if (event === "DELETED") waiting.delete(key);
     else if (!pod.spec?.nodeName) return queue.add(key);
-    const leaves = event === "DELETED" || isTerminated(pod);
+    if (!pod.spec?.nodeName) return;
     // A pod that has left makes room; one that has arrived is something for pod affinity to hold on to.
-    if (pod.spec?.nodeName && (leaves || !previous?.spec?.nodeName)) retryWaiting();
+    if (event === "DELETED" || isTerminated(pod)) retryWaiting();
+    else if (!previous?.spec?.nodeName) retryWaiting((waiting) => waiting.spec?.affinity?.podAffinity !== undefined);
   });
   nodes.onChange((_event, node, previous) => {
     if (!previous || canonicalJson(relevant(node)) !== canonicalJson(relevant(previous))) retryWaiting();
@@ -34,8 +35,11 @@ export function startScheduler({ api, caches, runner, events, clock }: Controlle
     if (canonicalJson(namespace.metadata.labels) !== canonicalJson(previous?.metadata.labels)) retryWaiting();
   });
 
-  function retryWaiting(): void {
-    for (const key of waiting) queue.add(key);
+  function retryWaiting(concerned: (pod: KubeObject) => boolean = () => true): void {
+    for (const key of waiting) {
+      const pod = pods.get(key);
+      if (pod && concerned(pod)) queue.add(key);
+    }
   }
 
   const view: ClusterView = {
