@@ -9,7 +9,9 @@ import { IpBatch } from "./ip_batch.ts";
 export const PROBE_SOURCE = "169.254.7.127";
 
 /** Addresses of node `index` (from 0). */
-export function nodeAddresses(index: number): { fabricIp: string; podCidr: string; gateway: string; pod(n: number): string } {
+export function nodeAddresses(
+  index: number,
+): { fabricIp: string; podCidr: string; gateway: string; pod(n: number): string } {
   if (!Number.isInteger(index) || index < 0 || index > 250) throw new RangeError(`node index ${index} is out of range`);
   return {
     fabricIp: `172.18.0.${2 + index}`,

@@ -22,7 +22,10 @@ export function tool(name: string): string {
   if (known) return known;
   const path = findProgram(name);
   if (!path) {
-    throw new MeshError("tool_missing", `cannot find "${name}"; install the package "${PACKAGE[name] ?? "util-linux"}"`);
+    throw new MeshError(
+      "tool_missing",
+      `cannot find "${name}"; install the package "${PACKAGE[name] ?? "util-linux"}"`,
+    );
   }
   found.set(name, path);
   return path;
@@ -110,4 +113,30 @@ export async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator
     for (let end; (end = rest.indexOf("\n")) >= 0; rest = rest.slice(end + 1)) yield rest.slice(0, end);
   }
   if (rest !== "") yield rest;
+}
+
+/**
+ * Reads what a helper says until a line of its standard output matches, then lets go of both streams: helpers live on, and
+ * some of their processes keep the pipes open.
+ *
+ * @returns the match, or none when the helper ended before, and everything else it said
+ */
+export async function firstReport(
+  process: Deno.ChildProcess,
+  pattern: RegExp,
+): Promise<{ line: RegExpExecArray | undefined; said: string }> {
+  let said = "";
+  let line: RegExpExecArray | undefined;
+  const errors = process.stderr.getReader();
+  const complaints = (async () => {
+    for (let part; !(part = await errors.read()).done;) said += decoder.decode(part.value);
+  })().catch(() => {});
+  for await (const text of lines(process.stdout)) {
+    if ((line = pattern.exec(text) ?? undefined)) break;
+    said += text + "\n";
+  }
+  // A helper that ended closed both; one that lives on is done complaining.
+  if (line) await errors.cancel().catch(() => {});
+  await complaints;
+  return { line, said: said.trim() };
 }

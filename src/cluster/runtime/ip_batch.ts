@@ -28,7 +28,12 @@ export class IpBatch {
   }
 
   static spawn(argv: string[]): { batch: IpBatch; process: Deno.ChildProcess } {
-    const process = new Deno.Command(argv[0], { args: argv.slice(1), stdin: "piped", stdout: "piped", stderr: "inherit" })
+    const process = new Deno.Command(argv[0], {
+      args: argv.slice(1),
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    })
       .spawn();
     return { batch: new IpBatch(process.stdin, lines(process.stdout)), process };
   }

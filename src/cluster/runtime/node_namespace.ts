@@ -70,7 +70,7 @@ export async function createNode({ name, index, count, dataDir, root }: NodeOpti
     args: [
       `--mount=/proc/${root.pid}/ns/mnt`,
       ...[tool("unshare"), "--net", "--mount", "--uts", "--propagation", "slave"],
-      ...[tool("sh"), "-c", SCRIPT, "ambientd-node", name, tool("ip"), ...settings],
+      ...[tool("sh"), root.script("node", SCRIPT), name, tool("ip"), ...settings],
     ],
     stdin: "piped",
     stdout: "piped",
@@ -90,7 +90,9 @@ export async function createNode({ name, index, count, dataDir, root }: NodeOpti
     `link set node${index} master fabric0 up`,
     `route replace ${addresses.podCidr} via ${addresses.fabricIp} onlink dev fabric0`,
   ]);
-  const others = Array.from({ length: count }, (_, other) => other).filter((other) => other !== index).map(nodeAddresses);
+  const others = Array.from({ length: count }, (_, other) => other).filter((other) => other !== index).map(
+    nodeAddresses,
+  );
   await ip.run(`set up the network of node "${name}"`, [
     "link set lo up",
     `addr add ${addresses.gateway}/32 dev lo`,
@@ -110,7 +112,9 @@ export async function createNode({ name, index, count, dataDir, root }: NodeOpti
     addresses,
     ip,
     async close() {
-      await fabric.run(`remove node "${name}"`, [`link del node${index}`, `route del ${addresses.podCidr}`]).catch(() => {});
+      await fabric.run(`remove node "${name}"`, [`link del node${index}`, `route del ${addresses.podCidr}`]).catch(
+        () => {},
+      );
       await ip.close();
       await process.status;
     },

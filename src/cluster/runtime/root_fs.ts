@@ -1,5 +1,5 @@
 import { describeError, MeshError } from "../../core/errors.ts";
-import { fstabLine, lines, mustRun, tool } from "./host.ts";
+import { firstReport, fstabLine, mustRun, tool } from "./host.ts";
 
 /** Top-level folders of the host that hold programs: pods see them read-only. Everything else of the host stays out. */
 const PROGRAM_FOLDERS = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "gnu"];
@@ -28,6 +28,8 @@ export interface RootFsOptions {
   assets: readonly string[];
   /** Command line that runs ambientd, for the wrapper on a pod's PATH. */
   self: readonly string[];
+  /** Environment that it needs. */
+  selfEnv: Readonly<Record<string, string>>;
 }
 
 /**
@@ -42,6 +44,7 @@ export class RootFs {
   /** The same tmpfs, writable, in the engine's own namespace. */
   readonly #path: string;
   readonly #readOnly: string[];
+  readonly #scripts = new Set<string>();
 
   private constructor(process: Deno.ChildProcess, path: string, readOnly: string[]) {
     this.#process = process;
@@ -71,24 +74,32 @@ export class RootFs {
       clearEnv: true,
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
     }).spawn();
-    const problems = text(process.stderr);
-    let ready = false;
-    for await (const line of lines(process.stdout)) ready ||= line === "ready";
-    // The script closes both streams by becoming `sleep` without them.
-    const complaint = await problems;
-    if (complaint !== "" || !ready) {
+    const { line, said } = await firstReport(process, /^ready$/);
+    if (!line) {
       kill(process);
       await process.status;
-      throw new MeshError("root_fs", `cannot prepare the pods' root file system: ${complaint || "the helper ended"}`);
+      throw new MeshError("root_fs", `cannot prepare the pods' root file system: ${said || "the helper ended"}`);
     }
+    Deno.removeSync(`${path}/fstab`);
     return new RootFs(process, path, table.filter((row) => row.readOnly).map((row) => row.target));
+  }
+
+  /** Makes a shell script reachable while a pod is being set up; returns its path there. */
+  script(name: string, text: string): string {
+    if (!this.#scripts.has(name)) {
+      Deno.writeTextFileSync(`${this.#path}/.ambientd/${name}.sh`, text);
+      this.#scripts.add(name);
+    }
+    return `/.ambientd/${name}.sh`;
   }
 
   /** Where a path of a container really lies, symbolic links of the root followed (`/var/run/x` is `/run/x`). */
   resolve(path: string): string {
     let done = "", left = path.split("/").filter((part) => part !== "" && part !== ".");
     for (let steps = 0; left.length > 0; steps++) {
-      if (steps > 256 || left.includes("..")) throw new MeshError("root_fs", `cannot use "${path}" as a path in a container`);
+      if (steps > 256 || left.includes("..")) {
+        throw new MeshError("root_fs", `cannot use "${path}" as a path in a container`);
+      }
       const [part, ...rest] = left;
       const candidate = `${done}/${part}`;
       const target = readLink(this.#readOnlyAt(candidate) ? candidate : this.#path + candidate);
@@ -112,7 +123,8 @@ export class RootFs {
   place(path: string, kind: "folder" | "file"): boolean {
     if (this.#readOnlyAt(path)) return exists(path);
     // A container's own tmpfs covers these; the mount itself makes its folder there.
-    if (SCRATCH.some((top) => path === top.path || path.startsWith(top.path + "/")) || path.startsWith("/dev/")) return true;
+    const covered = [...SCRATCH.map((top) => top.path), "/dev/shm", "/dev/pts"];
+    if (covered.some((top) => path === top || path.startsWith(top + "/"))) return true;
     const here = this.#path + path;
     if (exists(here)) return true;
     Deno.mkdirSync(here.slice(0, here.lastIndexOf("/")), { recursive: true, mode: 0o755 });
@@ -146,13 +158,19 @@ async function populate(path: string, options: RootFsOptions): Promise<Row[]> {
       readOnly,
       line: fstabLine(source, path + target, "none", readOnly ? "rbind,ro" : "rbind"),
     });
-  for (const name of ["/etc", "/dev/pts", "/dev/shm", "/proc", "/sys/devices/system", "/tmp", "/run", "/root", "/home"]) {
+  for (
+    const name of ["/etc", "/dev/pts", "/dev/shm", "/proc", "/sys/devices/system", "/tmp", "/run", "/root", "/home"]
+  ) {
     folder(name);
   }
-  for (const name of ["/var/tmp", "/var/lib", "/var/log", "/var/cache", "/srv", "/mnt", "/opt/cni", "/opt/ambientd/bin"]) {
+  for (
+    const name of ["/var/tmp", "/var/lib", "/var/log", "/var/cache", "/srv", "/mnt", "/opt/cni", "/opt/ambientd/bin"]
+  ) {
     folder(name);
   }
-  for (const name of ["/etc/cni", "/.ambientd/host/proc", "/.ambientd/host/nodes", "/.ambientd/pod", "/.ambientd/proc"]) {
+  for (
+    const name of ["/etc/cni", "/.ambientd/host/proc", "/.ambientd/host/nodes", "/.ambientd/pod", "/.ambientd/proc"]
+  ) {
     folder(name);
   }
   folder("/.ambientd/old", 0o700);
@@ -179,7 +197,7 @@ async function populate(path: string, options: RootFsOptions): Promise<Row[]> {
   // What runtimes read to count processors; the rest of /sys is the host's business.
   if (exists("/sys/devices/system")) bind("/sys/devices/system", "/sys/devices/system", true);
   await copyEtc(path);
-  wrapper(path, options.self);
+  wrapper(path, options);
   for (const asset of withoutNested(options.assets)) {
     if (rows.some((row) => row.readOnly && (asset + "/").startsWith(row.target + "/"))) continue;
     if (Deno.statSync(asset).isDirectory) folder(asset);
@@ -214,10 +232,11 @@ async function copyEtc(path: string): Promise<void> {
 }
 
 /** The command `ambientd` of the pods. */
-function wrapper(path: string, self: readonly string[]): void {
+function wrapper(path: string, { self, selfEnv }: RootFsOptions): void {
   const file = `${path}/opt/ambientd/bin/ambientd`;
-  const quoted = self.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
-  Deno.writeTextFileSync(file, `#!/bin/sh\nexec ${quoted} "$@"\n`);
+  const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
+  const env = Object.entries(selfEnv).map(([name, value]) => `export ${name}=${quote(value)}\n`).join("");
+  Deno.writeTextFileSync(file, `#!/bin/sh\n${env}exec ${self.map(quote).join(" ")} "$@"\n`);
   Deno.chmodSync(file, 0o755);
 }
 
@@ -286,10 +305,6 @@ function readLink(path: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function text(stream: ReadableStream<Uint8Array>): Promise<string> {
-  return (await new Response(stream).text()).trim();
 }
 
 function kill(process: Deno.ChildProcess): void {

@@ -1,5 +1,5 @@
 import { MeshError } from "../../core/errors.ts";
-import { fstabLine, tool } from "./host.ts";
+import { firstReport, fstabLine, tool } from "./host.ts";
 import type { NodeNamespace } from "./node_namespace.ts";
 import { exists, type RootFs } from "./root_fs.ts";
 
@@ -47,7 +47,7 @@ const PROC_HIDDEN = ["kcore", "keys", "key-users", "timer_list", "latency_stats"
  * $1 folder of the pod below `nodes`, $2 hostname, $3 `ip` or nothing. SIGCHLD is ignored by what it becomes, so that the
  * kernel reaps the orphans of the pod's processes.
  */
-const SCRIPT = `set -e
+export const SANDBOX_SCRIPT = `set -e
 host=/.ambientd/host
 echo "$2" >$host/proc/sys/kernel/hostname
 mount -a -T "$host/nodes/$1/sandbox.fstab"
@@ -90,7 +90,13 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
   if (ip) unshare.push("--net");
   if (!options.hostIPC) unshare.push("--ipc");
   if (!options.hostPID) unshare.push("--pid", "--fork", "--kill-child");
-  const script = [tool("sh"), "-c", SCRIPT, "pause", `${node.name}/pods/${uid}`, options.hostname, ip ? tool("ip") : ""];
+  const script = [
+    tool("sh"),
+    root.script("sandbox", SANDBOX_SCRIPT),
+    `${node.name}/pods/${uid}`,
+    options.hostname,
+    ip ? tool("ip") : "",
+  ];
   const process = new Deno.Command(tool("nsenter"), {
     args: [...enter, tool("unshare"), ...unshare, ...script],
     stdin: "null",
@@ -100,18 +106,20 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
   }).spawn();
   const ended = process.status.then(() => {});
-  const [stdout, stderr] = await Promise.all([process.stdout, process.stderr].map((s) => new Response(s).text()));
-  const pid = Number(/^ready (\d+)$/m.exec(stdout)?.[1]);
+  const { line, said } = await firstReport(process, /^ready (\d+)$/);
+  const pid = Number(line?.[1]);
   const close = async () => {
     try {
-      process.kill("SIGKILL");
+      // The holder rather than its parent, which reaps it then. Its PID namespace takes every process of the pod along.
+      if (pid) Deno.kill(pid, "SIGKILL");
+      else process.kill("SIGKILL");
     } catch {
       // Ended already.
     }
     await ended;
   };
   try {
-    if (!pid) throw new MeshError("sandbox_setup", (stderr + stdout).trim() || "the pod's helper process ended early");
+    if (!pid) throw new MeshError("sandbox_setup", said || "the pod's helper process ended early");
     if (ip) {
       await node.ip.run("connect the pod to its node", [
         `link set ${veth} addrgenmode none up`,
@@ -135,9 +143,7 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
 function sandboxTable({ node, uid, hostPID, hostPaths, privileged }: SandboxOptions): string {
   const host = "/.ambientd/host", pod = "/.ambientd/pod", fs = `${host}/nodes/${node.name}/fs`;
   const flags = "nosuid,nodev,noexec";
-  let table = hostPID
-    ? fstabLine(`${host}/proc`, "/proc", "none", "rbind")
-    : fstabLine("proc", "/proc", "proc", flags);
+  let table = hostPID ? fstabLine(`${host}/proc`, "/proc", "none", "rbind") : fstabLine("proc", "/proc", "proc", flags);
   if (!privileged) {
     for (const name of PROC_READ_ONLY.filter((file) => exists(`/proc/${file}`))) {
       table += fstabLine(`/proc/${name}`, `/proc/${name}`, "none", "bind,ro");

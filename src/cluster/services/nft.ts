@@ -1,0 +1,91 @@
+import type { ServicePort } from "./table.ts";
+
+/** The table that holds everything of the service proxy. */
+export const TABLE = "kube-proxy";
+
+/** Marks packets that must come back through this node (node ports reached from outside). */
+const MASQUERADE = "0x4000";
+
+/**
+ * One atomic script for `nft -f -` that replaces the service rules of a network namespace.
+ *
+ * @param gateway source address for connections of a pod to itself through a Service
+ */
+export function renderRules(table: readonly ServicePort[], gateway: string): string {
+  const services: string[] = [], unserved: string[] = [], nodePorts: string[] = [], chains: string[] = [];
+  const seen = new Set<string>(), hairpins = new Set<string>();
+  for (const [index, entry] of table.entries()) {
+    const { protocol, port, backends, nodePort } = entry;
+    const keys = entry.addresses.map((ip) => `${ip} . ${protocol} . ${port}`).filter((key) => !seen.has(key));
+    for (const key of keys) seen.add(key);
+    if (backends.length === 0) {
+      unserved.push(...keys);
+      continue;
+    }
+    const chain = `svc-${index}`;
+    services.push(...keys.map((key) => `${key} : goto ${chain}`));
+    chains.push(`  chain ${chain} {\n    # ${comment(entry)}\n    ${balance(entry)}\n  }`);
+    if (nodePort && !seen.has(`node ${protocol} ${nodePort}`)) {
+      seen.add(`node ${protocol} ${nodePort}`);
+      nodePorts.push(`${protocol} . ${nodePort} : goto node-${index}`);
+      chains.push(`  chain node-${index} {\n    meta mark set meta mark | ${MASQUERADE}\n    goto ${chain}\n  }`);
+    }
+    for (const { ip } of backends) hairpins.add(`${ip} . ${ip}`);
+  }
+  const elements = (list: Iterable<string>) => {
+    const all = [...list];
+    return all.length > 0 ? ` elements = { ${all.join(", ")} };` : "";
+  };
+  return `add table ip ${TABLE}
+delete table ip ${TABLE}
+table ip ${TABLE} {
+${chains.join("\n")}
+  map services { type ipv4_addr . inet_proto . inet_service : verdict;${elements(services)} }
+  map node-ports { type inet_proto . inet_service : verdict;${elements(nodePorts)} }
+  set unserved { type ipv4_addr . inet_proto . inet_service;${elements(unserved)} }
+  set hairpins { type ipv4_addr . ipv4_addr;${elements(hairpins)} }
+  chain dispatch {
+    ip daddr . meta l4proto . th dport vmap @services
+    fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @node-ports
+  }
+  chain prerouting {
+    type nat hook prerouting priority -100; policy accept;
+    jump dispatch
+  }
+  chain output {
+    type nat hook output priority -100; policy accept;
+    jump dispatch
+  }
+  chain postrouting {
+    type nat hook postrouting priority 100; policy accept;
+    ip saddr . ip daddr @hairpins snat to ${gateway}
+    meta mark & ${MASQUERADE} == ${MASQUERADE} masquerade
+  }
+  chain refuse {
+    ip daddr . meta l4proto . th dport @unserved reject
+  }
+  chain forward-refuse {
+    type filter hook forward priority 0; policy accept;
+    jump refuse
+  }
+  chain output-refuse {
+    type filter hook output priority 0; policy accept;
+    jump refuse
+  }
+}
+`;
+}
+
+function balance({ protocol, backends, affinity }: ServicePort): string {
+  const match = `meta l4proto ${protocol}`;
+  if (backends.length === 1) return `${match} dnat to ${backends[0].ip}:${backends[0].port}`;
+  // Hashing the client's address keeps it with one backend for as long as the backends stay the same.
+  const choice = affinity ? `jhash ip saddr mod ${backends.length}` : `numgen random mod ${backends.length}`;
+  const map = backends.map(({ ip, port }, index) => `${index} : ${ip} . ${port}`).join(", ");
+  return `${match} dnat ip to ${choice} map { ${map} }`;
+}
+
+/** Names come from the API, which has checked them; a comment must all the same never end its line. */
+function comment({ namespace, name, port, protocol }: ServicePort): string {
+  return `${namespace}/${name} ${port}/${protocol}`.replace(/[^\w./-]+/g, " ");
+}
