@@ -1,5 +1,6 @@
 import { ApiError } from "../api_error.ts";
 import type { PodConnection } from "../contracts.ts";
+import { killTree } from "./exec.ts";
 import { findProgram, tool } from "./host.ts";
 import type { Sandbox } from "./sandbox.ts";
 
@@ -29,7 +30,16 @@ export async function dialPod(sandbox: Sandbox, name: string, port: number): Pro
   const bash = findProgram("bash");
   if (!bash) return connectFromFabric(sandbox, name, port);
   const process = new Deno.Command(tool("nsenter"), {
-    args: ["-t", String(sandbox.pid), "-n", bash, "-c", SCRIPT, "dial", String(port)],
+    // In the pod's PID namespace too: what is left over is the pod's to reap.
+    args: [
+      ...["-t", String(sandbox.pid), "-n"],
+      ...(sandbox.hostPID ? [] : ["-p"]),
+      bash,
+      "-c",
+      SCRIPT,
+      "dial",
+      String(port),
+    ],
     stdin: "piped",
     stdout: "piped",
     stderr: "null",
@@ -47,11 +57,7 @@ export async function dialPod(sandbox: Sandbox, name: string, port: number): Pro
   const close = () => {
     if (closed) return;
     closed = true;
-    try {
-      process.kill("SIGTERM");
-    } catch {
-      // Ended already.
-    }
+    killTree(process.pid);
     process.stdin.close().catch(() => {});
     reader.cancel().catch(() => {});
   };

@@ -61,7 +61,7 @@ export async function execToEnd(
 }
 
 /** Ends a helper's children; the helper, which waits for them, ends with them. */
-function killTree(pid: number): void {
+export function killTree(pid: number): void {
   const children = childrenOf(pid);
   for (const child of children.length > 0 ? children : [pid]) {
     try {

@@ -59,7 +59,7 @@ const KNOWN: Known[] = [
   {
     repository: /(?:^|\/)nginx(?:-unprivileged)?$/,
     example: "nginx",
-    program: sample("static", "--port", "80", "--root", "/usr/share/nginx/html"),
+    program: sample("static", "--port", "80"),
   },
   { repository: /(?:^|\/)http-echo$/, example: "hashicorp/http-echo", program: sample("http-echo") },
   {
