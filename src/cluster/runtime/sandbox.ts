@@ -44,12 +44,12 @@ const PROC_READ_ONLY = ["sys", "sysrq-trigger", "bus", "fs", "irq"];
 const PROC_HIDDEN = ["kcore", "keys", "key-users", "timer_list", "latency_stats", "kpagecount", "kpageflags"];
 
 /**
- * $1 folder of the pod below `nodes`, $2 hostname, $3 `ip` or nothing. SIGCHLD is ignored by what it becomes, so that the
+ * $1 folder of the pod below `nodes`, $2 hostname (in a user namespace only the command can set it), $3 `ip` or nothing. SIGCHLD is ignored by what it becomes, so that the
  * kernel reaps the orphans of the pod's processes.
  */
 export const SANDBOX_SCRIPT = `set -e
 host=/.ambientd/host
-echo "$2" >$host/proc/sys/kernel/hostname
+{ echo "$2" >$host/proc/sys/kernel/hostname; } 2>/dev/null || hostname "$2"
 mount -a -T "$host/nodes/$1/sandbox.fstab"
 if [ -n "$3" ]; then
   for setting in conf/all/rp_filter conf/default/rp_filter ip_unprivileged_port_start; do
