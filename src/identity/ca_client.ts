@@ -65,7 +65,7 @@ export class CaClient implements CertificateSource {
   }
 
   async #connect(): Promise<grpc.Client> {
-    const roots = await readRoots(this.#options.rootCa);
+    const roots = await readRoots(this.#options);
     if (this.#channel?.roots !== roots) {
       this.close();
       this.#channel = { roots, client: openChannel(this.#options, roots, MAX_REPLY_BYTES) };

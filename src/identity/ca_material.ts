@@ -198,3 +198,20 @@ export function issuedBy(certificate: Certificate, issuer: Certificate): boolean
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
+
+/**
+ * Whether a running CA may be replaced by files that changed on disk: another intermediate under the same roots always, other
+ * roots only in a multi-root mesh (`ISTIO_MULTIROOT_MESH`) and only when one bundle contains the other, since workloads trust
+ * what they were given.
+ *
+ * @returns why not, or undefined
+ */
+export function refusesReplacement(current: CaMaterial, next: CaMaterial, multiRoot: boolean): string | undefined {
+  const [old, fresh] = [current, next].map(({ rootPem }) => certificatesOf(rootPem));
+  const contains = (bundle: readonly Uint8Array[], part: readonly Uint8Array[]) =>
+    part.every((der) => bundle.some((other) => sameBytes(der, other)));
+  const grows = contains(fresh, old), shrinks = contains(old, fresh);
+  if (grows && shrinks) return undefined;
+  if (!multiRoot) return "the root changed; set ISTIO_MULTIROOT_MESH=true to allow that";
+  return grows || shrinks ? undefined : "neither root bundle contains the other";
+}

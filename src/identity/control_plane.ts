@@ -41,11 +41,12 @@ export function parseAddress(address: string): { target: string; host: string; t
 }
 
 /**
- * The roots to trust, read now.
+ * The roots to trust, read now; empty for plaintext.
  *
- * @throws MeshError `unreadable_root`
+ * @throws MeshError `unreadable_root`, `invalid_address`
  */
-export async function readRoots(rootCa: string): Promise<string> {
+export async function readRoots({ address, rootCa }: Pick<ControlPlaneOptions, "address" | "rootCa">): Promise<string> {
+  if (!parseAddress(address).tls) return "";
   if (rootCa === "SYSTEM") return rootCertificates.join("\n");
   if (rootCa.includes("-----BEGIN ")) return rootCa;
   try {

@@ -85,6 +85,13 @@ export function newGrpcServer(options: GrpcServerOptions = {}): grpc.Server {
   });
 }
 
+/** The TLS of a listening server, replaceable while it runs. */
+export interface ServerTlsHandle {
+  readonly credentials: grpc.ServerCredentials;
+  /** New connections are served with `tls`; those that exist stay as they are. */
+  replace(tls: ServerTls): void;
+}
+
 /**
  * Binds a server to `host:port` (port 0: any) and starts it.
  *
@@ -92,8 +99,10 @@ export function newGrpcServer(options: GrpcServerOptions = {}): grpc.Server {
  * @returns the port
  * @throws MeshError `listen_failed`
  */
-export function listenGrpc(server: grpc.Server, address: string, tls?: ServerTls): Promise<number> {
-  const credentials = tls ? serverCredentials(tls) : grpc.ServerCredentials.createInsecure();
+export function listenGrpc(server: grpc.Server, address: string, tls?: ServerTls | ServerTlsHandle): Promise<number> {
+  const credentials = tls === undefined
+    ? grpc.ServerCredentials.createInsecure()
+    : ("credentials" in tls ? tls : serverTls(tls)).credentials;
   return new Promise((resolve, reject) => {
     server.bindAsync(address, credentials, (cause, port) => {
       if (cause) reject(new MeshError("listen_failed", `cannot listen for gRPC on "${address}"`, { cause }));
@@ -102,15 +111,30 @@ export function listenGrpc(server: grpc.Server, address: string, tls?: ServerTls
   });
 }
 
-function serverCredentials({ chainPem, keyPem, clientRootsPem }: ServerTls): grpc.ServerCredentials {
-  const pair = { private_key: Buffer.from(keyPem), cert_chain: Buffer.from(chainPem) };
-  const credentials = grpc.ServerCredentials.createSsl(Buffer.from(clientRootsPem), [pair], false);
+/** What grpc-js keeps to itself and this needs; checked by tests, since the lock file pins the version. */
+interface CredentialsInternals {
+  _getConstructorOptions(): object;
+  updateSecureContextOptions(options: { ca: Buffer; cert: Buffer[]; key: Buffer[] }): void;
+}
+
+/** TLS for {@linkcode listenGrpc} whose certificate can be replaced. */
+export function serverTls(tls: ServerTls): ServerTlsHandle {
+  const pair = { private_key: Buffer.from(tls.keyPem), cert_chain: Buffer.from(tls.chainPem) };
+  const credentials = grpc.ServerCredentials.createSsl(Buffer.from(tls.clientRootsPem), [pair], false);
+  const inner = credentials as unknown as CredentialsInternals,
+    original = inner._getConstructorOptions.bind(credentials);
   // grpc-js can demand a client certificate or not ask for one; istiod asks and takes no for an answer. A certificate that
   // does not verify counts as none: getAuthContext() shows only those of authorised sockets.
-  const inner = credentials as unknown as { _getConstructorOptions?: () => object };
-  const original = inner._getConstructorOptions?.bind(credentials);
-  if (original) inner._getConstructorOptions = () => ({ ...original(), requestCert: true, rejectUnauthorized: false });
-  return credentials;
+  inner._getConstructorOptions = () => ({ ...original(), requestCert: true, rejectUnauthorized: false });
+  return {
+    credentials,
+    replace: ({ chainPem, keyPem, clientRootsPem }) =>
+      inner.updateSecureContextOptions({
+        ca: Buffer.from(clientRootsPem),
+        cert: [Buffer.from(chainPem)],
+        key: [Buffer.from(keyPem)],
+      }),
+  };
 }
 
 /** Ends a server: calls may finish within `graceMs`, then everything is closed. */

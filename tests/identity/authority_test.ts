@@ -9,6 +9,7 @@ import {
   caToSecretData,
   nearExpiry,
   newSelfSignedCa,
+  refusesReplacement,
   renewSelfSignedCa,
   SELF_SIGNED_DEFAULTS,
 } from "../../src/identity/ca_material.ts";
@@ -348,4 +349,23 @@ Deno.test("servingCertificate() covers DNS names and IP addresses and carries no
   assert.deepEqual(peerSpiffeIds(der), []);
   const names = altNames(parseCertificate(der).extensions);
   assert.deepEqual([names.dns, names.ips.map((ip) => ip.length)], [["istiod.istio-system.svc"], [4, 16]]);
+});
+
+Deno.test("refusesReplacement() guards the roots that workloads trust", async (t) => {
+  const a = await testCaMaterial(), b = await testCaMaterial(), both = { ...a, rootPem: a.rootPem + b.rootPem };
+  const cases: [name: string, current: CaMaterial, next: CaMaterial, multiRoot: boolean, refused?: RegExp][] = [
+    ["the same root", a, { ...a, certPem: b.certPem }, false],
+    ["another root", a, b, false, /ISTIO_MULTIROOT_MESH/],
+    ["another root, several allowed", a, b, true, /neither/],
+    ["one more root", a, both, true],
+    ["one more root, not allowed", a, both, false, /ISTIO_MULTIROOT_MESH/],
+    ["one root less", both, b, true],
+  ];
+  for (const [name, current, next, multiRoot, refused] of cases) {
+    await t.step(name, () => {
+      const reason = refusesReplacement(current, next, multiRoot);
+      if (refused) assert.match(reason ?? "", refused);
+      else assert.equal(reason, undefined);
+    });
+  }
 });

@@ -17,7 +17,7 @@ import { certificatesOf } from "../../src/identity/pem.ts";
 import { peerSpiffeIds } from "../../src/identity/certificate.ts";
 import { openChannel } from "../../src/identity/control_plane.ts";
 import { createCsr } from "../../src/identity/csr.ts";
-import { closeGrpc, grpc, grpcMethod, listenGrpc, newGrpcServer } from "../../src/identity/grpc.ts";
+import { closeGrpc, grpc, grpcMethod, listenGrpc, newGrpcServer, serverTls } from "../../src/identity/grpc.ts";
 import type { PodFacts } from "../../src/identity/node_authorization.ts";
 import { Registry } from "../../src/telemetry/metrics.ts";
 import {
@@ -84,7 +84,8 @@ async function fixture() {
     logger: testLogger(lines),
     metrics: new CaMetrics(registry),
   });
-  const port = await listenGrpc(server, "127.0.0.1:0", { ...serving, clientRootsPem: ca.rootPem });
+  const tls = serverTls({ ...serving, clientRootsPem: ca.rootPem });
+  const port = await listenGrpc(server, "127.0.0.1:0", tls);
   const dir = await Deno.makeTempDir({ prefix: "ambientd-ca-" });
   await Deno.writeTextFile(`${dir}/root.pem`, ca.rootPem);
   await Deno.writeTextFile(`${dir}/token`, "zt.good.x\n");
@@ -99,6 +100,7 @@ async function fixture() {
   };
   return {
     ca,
+    tls,
     dir,
     lines,
     registry,
@@ -124,7 +126,12 @@ async function rawCall(
     ? new grpc.Client(
       options.address.replace("https://", ""),
       grpc.credentials.createSsl(Buffer.from(roots), Buffer.from(pair.key), Buffer.from(pair.cert)),
-      { "grpc.ssl_target_name_override": "istiod.istio-system.svc", "grpc.use_local_subchannel_pool": 1 },
+      {
+        "grpc.ssl_target_name_override": "istiod.istio-system.svc",
+        "grpc.use_local_subchannel_pool": 1,
+        "grpc.initial_reconnect_backoff_ms": 10,
+        "grpc.max_reconnect_backoff_ms": 10,
+      },
     )
     : openChannel(options, roots, 1 << 20);
   const method = grpcMethod(IstioCertificateService.method.createCertificate);
@@ -363,4 +370,22 @@ Deno.test("the CA service issues a caller its own identity, by token or client c
     const reply = await rawCall(f.options, {}, { csr: csrPem }, { key: keyPem, cert: chainPem });
     assert.equal(reply.code, grpc.status.UNAUTHENTICATED, reply.details);
   });
+});
+
+Deno.test("a running server takes new TLS material", async () => {
+  await using f = await fixture();
+  const { csrPem } = await createCsr(idOf("shop", "cart"));
+  const renewed = await testCa(), names = [{ dns: "istiod.istio-system.svc" }];
+  const serving = await renewed.servingCertificate(names, 3600_000, { kind: "EC", curve: "P-256" });
+  const { keyPem, chainPem } = await issueWorkload(renewed, idOf("shop", "waypoint"));
+  const pair = { key: keyPem, cert: chainPem };
+  assert.equal((await rawCall(f.options, {}, { csr: csrPem }, pair)).code, grpc.status.UNAUTHENTICATED);
+  f.tls.replace({ ...serving, clientRootsPem: renewed.rootPem });
+  assert.equal(
+    (await rawCall(f.options, {}, { csr: csrPem }, pair)).code,
+    grpc.status.UNAVAILABLE,
+    "the old root is not enough",
+  );
+  await Deno.writeTextFile(f.options.rootCa, renewed.rootPem);
+  assert.equal((await rawCall(f.options, {}, { csr: csrPem }, pair)).code, 0);
 });

@@ -337,7 +337,10 @@ Deno.test("DeltaXdsClient refuses bad resources one by one and applies the good 
   });
   try {
     const ca = await testCa();
-    await using c = await clientOf(ca, scripted.port, { address: `http://127.0.0.1:${scripted.port}` });
+    await using c = await clientOf(ca, scripted.port, {
+      address: `http://127.0.0.1:${scripted.port}`,
+      rootCa: "/nonexistent",
+    });
     c.mirror.rejects = () => [{ name: strange.name, reason: "the owner refuses" }];
     await eventually(() => assert.ok(scripted.requests.some(({ responseNonce }) => responseNonce === "n1")));
     const reply = scripted.requests.find(({ responseNonce }) => responseNonce === "n1")!;
@@ -372,7 +375,10 @@ Deno.test("DeltaXdsClient survives a server that talks nonsense", async () => {
   });
   try {
     const ca = await testCa();
-    await using c = await clientOf(ca, scripted.port, { address: `http://127.0.0.1:${scripted.port}` });
+    await using c = await clientOf(ca, scripted.port, {
+      address: `http://127.0.0.1:${scripted.port}`,
+      rootCa: "/nonexistent",
+    });
     await eventually(() => assert.ok(scripted.requests.some(({ responseNonce }) => responseNonce === "u")), 10_000);
     const ack = scripted.requests.find(({ responseNonce }) => responseNonce === "u")!;
     assert.equal(ack.errorDetail, undefined, "an unknown type is acknowledged");

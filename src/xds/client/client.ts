@@ -120,7 +120,7 @@ export class DeltaXdsClient {
   /** One channel and one stream, from connecting to the end. */
   async #once(signal: AbortSignal): Promise<StreamEnd> {
     const options = this.#options;
-    const [roots, metadata] = await Promise.all([readRoots(options.rootCa), callMetadata(options)]);
+    const [roots, metadata] = await Promise.all([readRoots(options), callMetadata(options)]);
     const client = openChannel(options, roots, MAX_RESPONSE_BYTES);
     let answered = false;
     try {
