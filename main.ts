@@ -23,6 +23,10 @@ const ROLES: Record<string, { summary: string; hidden?: true; load: () => Promis
     summary: "Install, inspect and operate the mesh (istioctl's commands)",
     load: () => import("./src/roles/ctl.ts"),
   },
+  istiod: {
+    summary: "Run the control plane",
+    load: () => import("./src/roles/istiod.ts"),
+  },
   ztunnel: {
     summary: "Run the L4 proxy of a node",
     load: () => import("./src/roles/ztunnel.ts"),

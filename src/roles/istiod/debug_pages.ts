@@ -1,0 +1,137 @@
+// /debug/*: what istiod knows, as JSON, with Istio's names for the pages.
+
+import type { AmbientIndex, IndexInputs } from "../../index/mod.ts";
+import type { DebugHandler, DebugResource, DiscoveryServer } from "../../xds/server/server.ts";
+import { adsz, syncz, synczResources } from "../../xds/server/debug.ts";
+import { TYPE_URL } from "../../xds/types.ts";
+import { parseSpiffeId } from "../../model/identity.ts";
+import type { Caller } from "../../identity/types.ts";
+
+export interface DebugSources {
+  readonly discovery: DiscoveryServer;
+  readonly index: AmbientIndex;
+  readonly inputs: IndexInputs;
+  readonly mesh: () => unknown;
+  readonly clusterId: string;
+  readonly synced: () => boolean;
+}
+
+interface Page {
+  readonly doc: string;
+  readonly show: () => unknown;
+}
+
+export class DebugPages {
+  readonly #pages: Readonly<Record<string, Page>>;
+  readonly #sources: DebugSources;
+
+  constructor(sources: DebugSources) {
+    this.#sources = sources;
+    const { discovery, index, inputs, mesh, clusterId, synced } = sources;
+    this.#pages = {
+      syncz: { doc: "Proxies and whether they are up to date", show: () => this.#syncz() },
+      adsz: { doc: "Connected proxies and what they watch", show: () => adsz(discovery.connections()) },
+      connections: {
+        doc: "Connected proxies",
+        show: () =>
+          discovery.connections().map(({ id, client, peerAddress, connectedAt }) => ({
+            connectionId: id,
+            proxy: client?.podName,
+            address: peerAddress,
+            connectedAt,
+          })),
+      },
+      ambientz: {
+        doc: "The ambient index: workloads, services, policies",
+        show: () => ({
+          workloads: [...index.workloads.values()],
+          services: [...index.services.values()],
+          policies: [...index.policies.values()],
+        }),
+      },
+      registryz: { doc: "Services", show: () => [...index.services.values()] },
+      instancesz: { doc: "Workloads", show: () => [...index.workloads.values()] },
+      authorizationz: {
+        doc: "Policies as ztunnel gets them, and their statuses",
+        show: () => ({
+          policies: [...index.policies.values()],
+          statuses: [...index.statuses.values()],
+          peerAuthenticationProblems: Object.fromEntries(index.peerProblems),
+        }),
+      },
+      configz: {
+        doc: "Mesh configuration objects as read from the API",
+        show: () => [...inputs.authorizationPolicies.values(), ...inputs.peerAuthentications.values()],
+      },
+      mesh: { doc: "The mesh configuration", show: mesh },
+      clusterz: { doc: "Clusters", show: () => [{ id: clusterId, syncStatus: synced() ? "synced" : "initializing" }] },
+      list: { doc: "These pages", show: () => this.names },
+    };
+  }
+
+  get names(): string[] {
+    return Object.keys(this.#pages);
+  }
+
+  /** The JSON of a page; undefined when there is none of that name. */
+  json(name: string): string | undefined {
+    if (!Object.hasOwn(this.#pages, name)) return undefined;
+    return JSON.stringify(
+      this.#pages[name].show(),
+      (_, value) => value instanceof Map ? Object.fromEntries(value) : value,
+      2,
+    );
+  }
+
+  /** The page that lists the pages. */
+  html(): string {
+    const rows = Object.entries(this.#pages).map(([name, { doc }]) =>
+      `<tr><td><a href="/debug/${name}">/debug/${name}</a></td><td>${doc}</td></tr>`
+    );
+    return `<!DOCTYPE html><html><head><title>istiod debug</title></head><body><h1>istiod</h1><table>\n${
+      rows.join("\n")
+    }\n</table></body></html>\n`;
+  }
+
+  /** Istio's list, with the state of each type as `istioctl proxy-status` reads it. */
+  #syncz(): unknown {
+    return syncz(this.#sources.discovery.connections()).map(({ types, ...proxy }) => ({
+      ...proxy,
+      generic_xds_configs: Object.entries(types).map(([type_url, { status, error }]) => ({
+        type_url,
+        config_status: status,
+        ...(error ? { error_state: { details: error } } : {}),
+      })),
+    }));
+  }
+
+  /** The pages over xDS, type `istio.io/debug`: as istioctl asks. */
+  xdsHandler(mayRead: (caller: Caller | undefined, peerAddress: string) => boolean): DebugHandler {
+    return (typeUrl, names, client): Promise<DebugResource[]> => {
+      if (!mayRead(client.caller, client.peerAddress)) return Promise.resolve([]);
+      const asked = typeUrl === TYPE_URL.debug
+        ? names.map((name) => name.split("?")[0])
+        : [typeUrl.slice(TYPE_URL.debug.length + 1)];
+      return Promise.resolve(asked.flatMap((name) => {
+        if (name === "syncz") return synczResources(this.#sources.discovery.connections());
+        const text = this.json(name);
+        if (text === undefined) return [];
+        return [{ name, aliases: [], version: "", bytes: new TextEncoder().encode(text), typeUrl: TYPE_URL.debug }];
+      }));
+    };
+  }
+}
+
+/** Who may read debug pages: anyone on loopback, and identities of the system namespace. */
+export function debugReader(
+  systemNamespace: () => string,
+): (caller: Caller | undefined, peerAddress: string) => boolean {
+  return (caller, peerAddress) =>
+    isLoopback(peerAddress) ||
+    (caller?.identities.some((id) => parseSpiffeId(id)?.namespace === systemNamespace()) ?? false);
+}
+
+/** Whether an address, with or without its port, is this machine's own. */
+export function isLoopback(address: string): boolean {
+  return /^(\[)?(::ffff:)?127\.\d+\.\d+\.\d+(\])?(:\d+)?$/.test(address) || /^(::1|\[::1\](:\d+)?)$/.test(address);
+}
