@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { EXIT_USAGE } from "../../src/core/usage.ts";
 import { NO_CLUSTER, TestCluster, TestHome } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -24,7 +25,7 @@ Deno.test("unknown flags and values are usage errors that name them", async () =
     ];
     for (const [args, message] of cases) {
       const { code, stderr } = await home.cli(args);
-      assert.equal(code, 2, `${args.join(" ")} ended with ${code}: ${stderr}`);
+      assert.equal(code, EXIT_USAGE, `${args.join(" ")} ended with ${code}: ${stderr}`);
       assert.match(stderr, message);
       isPlain(stderr);
     }

@@ -77,7 +77,7 @@ export class TestHome {
 
   /** Runs `ambientd` with these arguments to its end. */
   async cli(args: string[], options: { timeoutMs?: number } = {}): Promise<CliResult> {
-    const [program, ...rest] = selfCommand(args);
+    const [program, ...rest] = commandUnderTest(args);
     const { code, stdout, stderr } = await new Deno.Command(program, {
       args: rest,
       env: this.env,
@@ -91,6 +91,12 @@ export class TestHome {
   close(): void {
     Deno.removeSync(this.dir, { recursive: true });
   }
+}
+
+/** This checkout's `ambientd`, or what `AMBIENTD` says, such as the path of a compiled executable. */
+function commandUnderTest(args: string[]): string[] {
+  const other = Deno.env.get("AMBIENTD");
+  return other ? [...other.split(" "), ...args] : selfCommand(args);
 }
 
 /** Deno's cache must stay the user's: a home without one would be filled anew. */
@@ -259,9 +265,11 @@ export class TestCluster implements AsyncDisposable {
     return processesWhere((pid) => read(`/proc/${pid}/mountinfo`).includes(`/pods/${pod.metadata.uid}/`));
   }
 
-  /** Kills the processes of a pod whose command line matches; returns how many there were. */
+  /** Kills the processes of a pod whose command line matches, not those that hold its namespaces; returns how many. */
   kill(pod: KubeJson, command: RegExp, signal: Deno.Signal = "SIGKILL"): number {
-    const found = this.processesOf(pod).filter((process) => command.test(process.command));
+    const found = this.processesOf(pod).filter((process) =>
+      command.test(process.command) && !/^\S*(nsenter|unshare) /.test(process.command)
+    );
     for (const { pid } of found) Deno.kill(pid, signal);
     return found.length;
   }
