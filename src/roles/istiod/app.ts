@@ -223,6 +223,7 @@ export async function startIstiod({ config, env, logger, clock = systemClock, on
       workloads: index.workloads.size,
       services: index.services.size,
       policies: index.policies.size,
+      ...ports,
       after: `${Math.round(performance.now())}ms`,
     });
   }
