@@ -18,7 +18,10 @@ export interface PodFacts {
 export function fieldValue(facts: PodFacts, path: string): string | undefined {
   const { pod } = facts;
   const keyed = /^metadata\.(annotations|labels)\['(.*)'\]$/.exec(path);
-  if (keyed) return pod.metadata[keyed[1] as "labels"]?.[keyed[2]] ?? "";
+  if (keyed) {
+    const map = pod.metadata[keyed[1] as "labels"] ?? {};
+    return Object.hasOwn(map, keyed[2]) ? map[keyed[2]] : "";
+  }
   switch (path) {
     case "metadata.name":
       return pod.metadata.name;

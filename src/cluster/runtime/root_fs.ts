@@ -1,5 +1,5 @@
 import { describeError, MeshError } from "../../core/errors.ts";
-import { firstReport, fstabLine, mustRun, tool } from "./host.ts";
+import { firstReport, fstabLine, mustRun, run, tool } from "./host.ts";
 
 /** Top-level folders of the host that hold programs: pods see them read-only. Everything else of the host stays out. */
 const PROGRAM_FOLDERS = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "gnu"];
@@ -43,13 +43,15 @@ export class RootFs {
   readonly #process: Deno.ChildProcess;
   /** The same tmpfs, writable, in the engine's own namespace. */
   readonly #path: string;
+  readonly #nodes: string;
   readonly #readOnly: string[];
   readonly #scripts = new Set<string>();
 
-  private constructor(process: Deno.ChildProcess, path: string, readOnly: string[]) {
+  private constructor(process: Deno.ChildProcess, path: string, nodes: string, readOnly: string[]) {
     this.#process = process;
     this.pid = process.pid;
     this.#path = path;
+    this.#nodes = nodes;
     this.#readOnly = readOnly;
   }
 
@@ -81,7 +83,7 @@ export class RootFs {
       throw new MeshError("root_fs", `cannot prepare the pods' root file system: ${said || "the helper ended"}`);
     }
     Deno.removeSync(`${path}/fstab`);
-    return new RootFs(process, path, table.filter((row) => row.readOnly).map((row) => row.target));
+    return new RootFs(process, path, nodes, table.filter((row) => row.readOnly).map((row) => row.target));
   }
 
   /** Makes a shell script reachable while a pod is being set up; returns its path there. */
@@ -136,6 +138,7 @@ export class RootFs {
   async close(): Promise<void> {
     kill(this.#process);
     await this.#process.status;
+    await run([tool("umount"), "-l", this.#path, this.#nodes]);
   }
 }
 
