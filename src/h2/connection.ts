@@ -823,13 +823,16 @@ export class H2Connection implements TransportConsumer, Runnable {
    * iovecs when the peer's frames are shorter than the room (not with `contiguous`). 0 means wait for `onRoom()`.
    */
   prepareData(stream: H2Stream, contiguous = false): number {
-    let room = Math.min(stream.sendWindow, this.sendWindow, BATCH);
+    let room = Math.min(stream.sendWindow, this.sendWindow);
     if (room <= 0 || !this.transport.writable) return this.#wait(stream);
     if (this.#used >= STAGE_FULL) {
       this.#flush();
       if (!this.transport.writable) return this.#wait(stream);
     }
     if (this.#stage === 0 && this.#reserve(0) === 0) return 0;
+    // Heads and payload together fill whole TLS records: a last record of a few bytes costs as much as a full one, and the
+    // receiver's batch, which is as many records, then ends where the frame ends.
+    room = Math.min(room, BATCH - this.#used - h2.FRAME_HEADER);
     const at = this.#stage + this.#used;
     const frame = this.#peerFrame;
     stream.roomIovecs = 0;
@@ -837,7 +840,7 @@ export class H2Connection implements TransportConsumer, Runnable {
       stream.roomAt = at + h2.FRAME_HEADER;
       return Math.min(room, frame);
     }
-    room = Math.min(room, frame * MAX_SCATTER);
+    room = Math.min(room, frame * MAX_SCATTER, room - (Math.ceil(room / frame) - 1) * h2.FRAME_HEADER);
     let count = 0;
     for (let left = room; left > 0; left -= frame) {
       writePointer(scatter + count * 16, at + count * (frame + h2.FRAME_HEADER) + h2.FRAME_HEADER);

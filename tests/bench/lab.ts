@@ -32,7 +32,7 @@ export class Lab {
       // A run opens hundreds of thousands of connections.
       await sh(
         side,
-        `echo 1024 65000 > /proc/sys/net/ipv4/ip_local_port_range; echo 1 > /proc/sys/net/ipv4/tcp_tw_reuse`,
+        `echo 20000 65000 > /proc/sys/net/ipv4/ip_local_port_range; echo 1 > /proc/sys/net/ipv4/tcp_tw_reuse`,
       );
     }
     return lab;

@@ -19,7 +19,7 @@ export async function startDirect(lab: Lab): Promise<Pair> {
   return { name: "direct", pids: [], stop: () => Promise.resolve() };
 }
 
-export async function startOurs(lab: Lab, folder: string, v8Flags: string[] = []): Promise<Pair> {
+export async function startOurs(lab: Lab, folder: string, denoFlags: string[] = [], log?: string): Promise<Pair> {
   const ca = new CertificateAuthority(await testCaMaterial());
   const files: string[] = [];
   const ids = ["client", "server"].map((name) =>
@@ -33,9 +33,15 @@ export async function startOurs(lab: Lab, folder: string, v8Flags: string[] = []
   }
   const program = new URL("proxy.ts", import.meta.url).pathname;
   const run = (side: Side, direction: string, file: string, peer: string) =>
-    spawn(side, [DENO, "run", "-A", "--no-check", ...v8Flags, program, direction, file, peer]);
+    spawn(
+      side,
+      [DENO, "run", "-A", "--no-check", ...denoFlags, program, direction, file, peer],
+      {},
+      log && `${log}-${direction}.log`,
+    );
   const children = [run(lab.server, "inbound", files[1], ids[0]), run(lab.client, "outbound", files[0], ids[1])];
-  for (const child of children) await ready(child);
+  if (log) await new Promise((resolve) => setTimeout(resolve, 3000));
+  else for (const child of children) await ready(child);
   await lab.redirect(true);
   return { name: "ours", pids: children.map((child) => child.pid), stop: () => end(children) };
 }
