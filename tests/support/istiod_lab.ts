@@ -19,18 +19,46 @@ const quiet = new Logger("test", { sink: { write: () => {} } });
 export class ApiLab implements AsyncDisposable {
   private constructor(
     readonly dataDir: string,
-    readonly server: Awaited<ReturnType<typeof startApiServer>>,
+    public server: Awaited<ReturnType<typeof startApiServer>>,
     readonly url: string,
     readonly client: KubeClient,
+    /** Added to the API server's time. */
+    readonly clock: { ahead: number; now(): number },
   ) {}
+
+  /** Stops the API server; what it stores stays. */
+  pause(): Promise<void> {
+    return this.server.close();
+  }
+
+  /** Starts it again at the same address. */
+  async resume(): Promise<void> {
+    const port = Number(new URL(this.url).port);
+    this.server = await startApiServer({
+      dataDir: this.dataDir,
+      listen: [{ hostname: "127.0.0.1", port }],
+      log: quiet,
+      clock: this.clock,
+    });
+  }
+
+  /** Puts the definitions of istio.io's kinds in, those that are not there. */
+  async installDefinitions(): Promise<void> {
+    for (const object of inInstallOrder(render(planInstallation({ profile: "ambient" })))) {
+      if (object.kind !== "CustomResourceDefinition") continue;
+      if (await this.client.get(RESOURCES.crds, undefined, object.metadata.name)) continue;
+      await this.client.create(RESOURCES.crds, object as KubeObject);
+    }
+  }
 
   static async start(options: { mesh?: boolean } = {}): Promise<ApiLab> {
     const dataDir = await Deno.makeTempDir({ prefix: "ambientd-istiod-" });
-    const server = await startApiServer({ dataDir, listen: [{ hostname: "127.0.0.1", port: 0 }], log: quiet });
+    const clock = { ahead: 0, now: () => Date.now() + clock.ahead };
+    const server = await startApiServer({ dataDir, listen: [{ hostname: "127.0.0.1", port: 0 }], log: quiet, clock });
     const [address] = server.addresses;
     const url = `https://127.0.0.1:${(address as { port: number }).port}`;
     const target = server.adminKubeconfig(url);
-    const lab = new ApiLab(dataDir, server, url, new KubeClient(target));
+    const lab = new ApiLab(dataDir, server, url, new KubeClient(target), clock);
     if (options.mesh ?? true) await lab.install();
     return lab;
   }
@@ -63,7 +91,10 @@ export class ApiLab implements AsyncDisposable {
   /** A kubeconfig of istiod's own service account. */
   async kubeconfig(): Promise<string> {
     const path = `${this.dataDir}/istiod.kubeconfig`;
-    const token = await this.token("istio-system", "istiod", { audiences: ["https://kubernetes.default.svc.cluster.local"] });
+    const token = await this.token("istio-system", "istiod", {
+      audiences: ["https://kubernetes.default.svc.cluster.local"],
+      expirationSeconds: 24 * 3600,
+    });
     await Deno.writeTextFile(
       path,
       JSON.stringify({
@@ -102,7 +133,7 @@ export class ApiLab implements AsyncDisposable {
     if (!await this.client.get(RESOURCES.serviceAccounts, namespace, serviceAccount)) {
       await this.client.create(RESOURCES.serviceAccounts, { metadata: { namespace, name: serviceAccount } });
     }
-    const made = await this.client.create(RESOURCES.pods, {
+    const made: KubeObject = await this.client.create<KubeObject>(RESOURCES.pods, {
       metadata: { namespace, name, labels: options.labels, annotations: options.annotations },
       spec: { serviceAccountName: serviceAccount, nodeName: node, containers: [{ name: "main", image: "x" }] },
     });
@@ -191,14 +222,22 @@ export class IstiodProcess implements AsyncDisposable {
       const line = this.lines.find((line) => line.split("\t")[3] === message);
       if (line === undefined) throw new Error(`istiod has not said "${message}":\n${this.lines.join("\n")}`);
       const fields = [...(line.split("\t")[4] ?? "").matchAll(/(\S+?)=("(?:[^"\\]|\\.)*"|\S+)/g)];
-      return Object.fromEntries(fields.map(([, key, value]) => [key, value.startsWith('"') ? JSON.parse(value) : value]));
+      return Object.fromEntries(
+        fields.map(([, key, value]) => [key, value.startsWith('"') ? JSON.parse(value) : value]),
+      );
     }, deadlineMs);
   }
 
   /** Ports, once it is ready. */
   async ready(): Promise<{ http: number; monitoring: number; grpc: number; secureGrpc: number; after: string }> {
     const { http, monitoring, grpc, secureGrpc, after } = await this.line("ready");
-    return { http: Number(http), monitoring: Number(monitoring), grpc: Number(grpc), secureGrpc: Number(secureGrpc), after };
+    return {
+      http: Number(http),
+      monitoring: Number(monitoring),
+      grpc: Number(grpc),
+      secureGrpc: Number(secureGrpc),
+      after,
+    };
   }
 
   kill(signal: Deno.Signal): void {

@@ -149,16 +149,15 @@ export async function startIstiod({ config, env, logger, clock = systemClock, on
     });
     closers.push(() => meshMap.stop());
     for (const informer of [meshMap, ...Object.values(informers)]) informer.start();
-    await until(signal, meshMap.synced);
     const meshText = () => [...meshMap.store.values()][0]?.data?.mesh as string | undefined;
-    await configure(meshText());
-    meshMap.onChange(() => void configure(meshText()));
+    const configured = until(signal, meshMap.synced).then(() => configure(meshText()));
+    configured.catch(() => {});
 
     const ca = await retried(signal, logger, () =>
       RootCa.load({
         client,
         config,
-        trustDomain: mesh.trustDomain,
+        trustDomain: () => configured.then(() => mesh.trustDomain),
         logger: logger.child("ca"),
         clock,
         onChange: () => configMaps.refresh(),
@@ -166,6 +165,8 @@ export async function startIstiod({ config, env, logger, clock = systemClock, on
     closers.push(() => ca.close());
     ca.watch();
     done.ca();
+    await configured;
+    meshMap.onChange(() => void configure(meshText()));
     const configMaps = new RootConfigMaps({
       client,
       logger: logger.child("rootcert"),

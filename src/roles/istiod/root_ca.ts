@@ -22,7 +22,8 @@ const SECRET = "istio-ca-secret", SECRET_TYPE = "istio.io/ca-root";
 export interface RootCaOptions {
   readonly client: KubeClient;
   readonly config: IstiodConfig;
-  readonly trustDomain: string;
+  /** Of the mesh, for a new root; known a little later than the rest. */
+  readonly trustDomain: () => Promise<string>;
   readonly logger: Logger;
   readonly clock: Clock;
   /** The root, or what signs, has changed. */
@@ -152,7 +153,7 @@ async function sharedCa({ client, config, trustDomain, logger, clock }: RootCaOp
       return material;
     }
     const fresh = await newSelfSignedCa({
-      trustDomain,
+      trustDomain: await trustDomain(),
       ttlMs: config.selfSignedTtlMs,
       key: { kind: "RSA", bits: config.selfSignedRsaBits },
       now: clock.now(),
