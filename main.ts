@@ -27,6 +27,10 @@ const ROLES: Record<string, { summary: string; hidden?: true; load: () => Promis
     summary: "Run the control plane",
     load: () => import("./src/roles/istiod.ts"),
   },
+  cni: {
+    summary: "Run the CNI agent of a node, or its network plugin",
+    load: () => import("./src/roles/cni.ts"),
+  },
   ztunnel: {
     summary: "Run the L4 proxy of a node",
     load: () => import("./src/roles/ztunnel.ts"),

@@ -7,11 +7,12 @@ import { Reactor } from "../../net/mod.ts";
 import { ConnectionManager, MeshState, NodeProxy, PodProxy, type Shared, TrafficMetrics } from "../../proxy/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Registry } from "../../telemetry/metrics.ts";
+import { type Served, serveHttp, statsHandler } from "../../telemetry/serve.ts";
 import { dedicatedWorkload, type ZtunnelConfig } from "./config.ts";
 import { configDump } from "./config_dump.ts";
 import { certificateSource, runDiscovery } from "./control_plane.ts";
 import { StateFeed } from "./feed.ts";
-import { adminHandler, readinessHandler, type Served, serveHttp, statsHandler } from "./http.ts";
+import { adminHandler, readinessHandler } from "./http.ts";
 
 export interface ZtunnelOptions {
   readonly config: ZtunnelConfig;

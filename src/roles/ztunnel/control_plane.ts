@@ -1,4 +1,3 @@
-import { parseLocalXds } from "./local_xds.ts";
 import { dedicatedWorkload, type ZtunnelConfig } from "./config.ts";
 import type { StateFeed } from "./feed.ts";
 import type { CertificateSource } from "../../identity/types.ts";
@@ -55,6 +54,7 @@ export async function runDiscovery(options: DiscoveryOptions): Promise<void> {
   const { config, env, feed, logger, registry, signal, onSynced } = options;
   const local = config.localXds || (config.localXdsPath && await Deno.readTextFile(config.localXdsPath));
   if (local) {
+    const { parseLocalXds } = await import("./local_xds.ts");
     feed.local(parseLocalXds(local));
     onSynced();
     return;
