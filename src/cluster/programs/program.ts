@@ -17,6 +17,9 @@ export function flag(args: readonly string[], name: string, fallback: string): s
   return joined?.slice(name.length + 3) ?? (at >= 0 ? args[at + 1] ?? fallback : fallback);
 }
 
+/** What requests under way get to finish once a program is asked to end. */
+const SHUTDOWN_MS = 500;
+
 export type Handler = (request: Request, peer: string) => Response | Promise<Response>;
 
 /**
@@ -30,8 +33,10 @@ export async function serveHttp(
 ): Promise<number> {
   const positional = args.find((arg, i) => /^\d+$/.test(arg) && !args[i - 1]?.startsWith("--"));
   const port = Number(flag(args, "port", positional ?? String(defaultPort)));
+  const force = new AbortController();
   const server = Deno.serve({
     port,
+    signal: force.signal,
     hostname: "0.0.0.0",
     onListen: () => console.log(`listening on port ${port}`),
     onError: (error) => {
@@ -47,9 +52,16 @@ export async function serveHttp(
     );
     return response;
   });
-  if (signal.aborted) await server.shutdown();
-  signal.addEventListener("abort", () => void server.shutdown());
+  let deadline: ReturnType<typeof setTimeout> | undefined;
+  const stop = () => {
+    // Requests under way may finish; connections that peers keep open for later must not hold the program up.
+    deadline = setTimeout(() => force.abort(), SHUTDOWN_MS);
+    server.shutdown();
+  };
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
   await server.finished;
+  clearTimeout(deadline);
   return 0;
 }
 
