@@ -9,6 +9,7 @@ import { RbacAuthorizer } from "./auth/rbac.ts";
 import { ServiceAccountTokens } from "./auth/tokens.ts";
 import { bootstrapObjects } from "./bootstrap.ts";
 import { ApiCore } from "./core.ts";
+import { DefinitionsController } from "./crd/definitions_controller.ts";
 import type { Gateway } from "./http/gateway.ts";
 import { listenHttps } from "./http/listeners.ts";
 import { LocalApi } from "./local_api.ts";
@@ -66,6 +67,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     const pki = loadPki(join(dataDir, "pki"), now(), options.extraDnsNames, options.extraAddresses);
     const registry = new TypeRegistry();
     const core = new ApiCore({ store, registry, now });
+    const definitions = new DefinitionsController(core, log);
+    definitions.start();
     bootstrapObjects(core);
     const tokens = new ServiceAccountTokens(pki.tokenKey, pki.tokenPublicKey, store, now);
     const api = new LocalApi(
@@ -102,6 +105,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       close: async () => {
         closing.abort();
         await listeners.close();
+        definitions.stop();
         store.close();
       },
     };

@@ -43,7 +43,7 @@ export async function listenHttps(gateway: Gateway, pki: ClusterPki, listen: Lis
       server.on("upgrade", (request, socket, head) => {
         upgraded.add(socket);
         socket.on("close", () => upgraded.delete(socket));
-        void handleUpgrade(gateway, request, socket, head);
+        handleUpgrade(gateway, request, socket, head);
       });
       server.on("tlsClientError", () => {});
       servers.push(server);

@@ -106,7 +106,16 @@ function operations(
     parameters: [dialect.parameter("name", "path"), ...placeholders],
     get: make("get", "read", [], own),
     put: make("put", "replace", WRITE_PARAMETERS, own, whole),
-    patch: make("patch", "patch", [...WRITE_PARAMETERS, "force"], own, dialect.body({ type: "object" }, PATCH_MEDIA)),
+    patch: make(
+      "patch",
+      "patch",
+      [...WRITE_PARAMETERS, "force"],
+      own,
+      dialect.body(
+        { type: "object" },
+        type.crd ? PATCH_MEDIA.filter((media) => !media.includes("strategic")) : PATCH_MEDIA,
+      ),
+    ),
   });
   paths[`${at(type.namespaced)}/{name}`] = {
     ...one(),

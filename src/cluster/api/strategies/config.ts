@@ -1,5 +1,6 @@
 import type { KubeObject } from "../../contracts.ts";
 import { jsonEqual } from "../../store/freeze.ts";
+import { validateDefinition } from "../crd/definition.ts";
 import { field } from "../errors.ts";
 import { indexPath } from "../schema/schema.ts";
 import type { FieldError, Strategy } from "../types.ts";
@@ -249,6 +250,7 @@ const definition: Strategy = {
       names.listKind ||= `${names.kind}List`;
     }
   },
+  validate: validateDefinition,
 };
 
 export const configStrategies: Record<string, Strategy> = {
