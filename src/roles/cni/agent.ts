@@ -30,7 +30,7 @@ export interface AgentOptions extends Omit<CaptureParts, "zds"> {
   readonly config: CniConfig;
   readonly enablement: Enablement;
   readonly cluster: ClusterView;
-  readonly finder: NetnsFinder;
+  readonly finder: Pick<NetnsFinder, "find" | "scan">;
   readonly logger: Logger;
   readonly registry: Registry;
 }

@@ -7,6 +7,7 @@ import type { KubeClient } from "../../kube/mod.ts";
 import { detectFirewall, HostProbes } from "../../redirect/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Registry } from "../../telemetry/metrics.ts";
+import { addProcessMetrics } from "../../telemetry/process_metrics.ts";
 import { type Served, serveHttp, statsHandler, textResponse } from "../../telemetry/serve.ts";
 import { CniAgent } from "./agent.ts";
 import { Cluster } from "./cluster.ts";
@@ -41,6 +42,7 @@ export async function startCni({ config, client, logger, environment }: CniAppOp
   const stop = new AbortController(), servers: Served[] = [];
   const informed = readiness.register("informers"), installed = readiness.register("plugin installation");
   registry.gauge("istio_build", "Istio component build info", ["component", "tag"]).with("cni", VERSION).set(1);
+  addProcessMetrics(registry);
   const installReady = registry.gauge("istio_cni_install_ready", "Whether the CNI plugin is installed").with();
   const installs = registry.counter("istio_cni_installs_total", "The total number of installations", ["result"]);
   const requests = registry.counter("istio_cni_plugin_requests_total", "Requests of the CNI plugin", ["result"]);

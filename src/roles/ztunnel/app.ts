@@ -7,6 +7,7 @@ import { Reactor } from "../../net/mod.ts";
 import { ConnectionManager, MeshState, NodeProxy, PodProxy, type Shared, TrafficMetrics } from "../../proxy/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Registry } from "../../telemetry/metrics.ts";
+import { addProcessMetrics } from "../../telemetry/process_metrics.ts";
 import { type Served, serveHttp, statsHandler } from "../../telemetry/serve.ts";
 import { dedicatedWorkload, type ZtunnelConfig } from "./config.ts";
 import { configDump } from "./config_dump.ts";
@@ -58,6 +59,7 @@ export async function startZtunnel({ config, env, logger, onEnd }: ZtunnelOption
     resolve: resolveHost,
   };
   registry.gauge("istio_build", "Istio component build info", ["component", "tag"]).with("ztunnel", VERSION).set(1);
+  addProcessMetrics(registry);
   const node = new NodeProxy(shared, registry, (ready) => readiness.set("workload proxy manager", ready));
   const workload = dedicatedWorkload(config);
   let dedicated: PodProxy | undefined;
