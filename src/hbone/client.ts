@@ -5,14 +5,16 @@ import type { H2Stream } from "../h2/stream.ts";
 import type { SpiffeId } from "../model/identity.ts";
 import type { MeshError } from "../core/errors.ts";
 import type { Reactor } from "../net/reactor.ts";
+import { TlsStream } from "../net/tls_stream.ts";
 import type { TlsTransport } from "../net/tls_transport.ts";
 import { hboneError } from "./errors.ts";
-import { idsOf, serverProblem } from "./identity.ts";
+import { idsOf, serverProblem, tlsContextOf } from "./identity.ts";
 import {
   asHboneStream,
   type HboneConnectCallback,
   type HboneError,
   type HbonePeer,
+  type HboneStream,
   type HboneTarget,
 } from "./types.ts";
 
@@ -85,6 +87,71 @@ export function openTunnel(
       waiting = false;
       stream.handler = null;
       stream.abort();
+    },
+  };
+}
+
+/** The inner hop of double HBONE: no address, for its bytes travel in the outer tunnel. */
+export type InnerTarget = Pick<HboneTarget, "certificate" | "expectedIds" | "authority" | "headers">;
+
+/**
+ * Opens a second, complete HBONE connection inside a tunnel (east-west gateways) and one CONNECT on it. It is never shared, or a
+ * single remote backend would get everything; it ends with its stream. The outer tunnel belongs to it from now on.
+ */
+export function openInnerTunnel(
+  reactor: Reactor,
+  outer: HboneStream,
+  target: InnerTarget,
+  timeoutMs: number,
+  callback: HboneConnectCallback,
+): PendingRequest {
+  let connection: H2Connection | null = null;
+  let request: PendingRequest | undefined;
+  let answered = false;
+  const answer: HboneConnectCallback = (error, stream) => {
+    if (answered) return;
+    answered = true;
+    timer.cancel();
+    callback(error, stream);
+    if (error !== null) end();
+  };
+  const end = () => {
+    if (connection !== null) connection.close();
+    else if (transport.open) transport.abort();
+    else outer.abort();
+  };
+  const timer = reactor.setTimer(timeoutMs, () => {
+    request?.cancel();
+    answer(hboneError("connect_timeout", `no inner tunnel to "${target.authority}" within ${timeoutMs} ms`), null);
+  });
+  const { address } = outer.peer;
+  const context = tlsContextOf(target.certificate, "client");
+  const transport: TlsStream = new TlsStream(reactor, outer, context, address, address, timeoutMs, (problem) => {
+    if (problem !== null) return answer(hboneError("tls_failure", problem.message, { cause: problem }), null);
+    const result = beginClient(reactor, transport, target.expectedIds, {
+      onReady: () => {
+        if (!answered) request = openTunnel(connection!, target, answer);
+      },
+      onCapacity: () => {
+        if (answered && connection!.streams === 0) connection!.drain();
+      },
+      onClosed: (cause) => {
+        answer(
+          hboneError("h2_handshake_failure", `the inner connection to "${target.authority}" ended`, { cause }),
+          null,
+        );
+      },
+    });
+    if (!(result instanceof H2Connection)) return answer(result, null);
+    connection = result;
+  });
+  return {
+    cancel() {
+      if (answered) return;
+      answered = true;
+      timer.cancel();
+      request?.cancel();
+      end();
     },
   };
 }

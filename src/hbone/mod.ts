@@ -5,4 +5,4 @@ export { type HboneResponseFlag, responseFlag } from "./errors.ts";
 export { splitAuthority } from "./identity.ts";
 export { HBONE_PORT, HbonePool, type HbonePoolOptions } from "./pool.ts";
 export { HboneServer, type HboneServerErrorCode, type HboneServerOptions } from "./server.ts";
-export type { PendingRequest } from "./client.ts";
+export { type InnerTarget, openInnerTunnel, type PendingRequest } from "./client.ts";

@@ -51,6 +51,9 @@ const SSL_SYMBOLS = {
 const CRYPTO_SYMBOLS = {
   OpenSSL_version_num: { parameters: [], result: "u64" },
   OpenSSL_version: { parameters: ["i32"], result: "pointer" },
+  BIO_s_mem: { parameters: [], result: "pointer" },
+  BIO_new: { parameters: ["pointer"], result: "pointer" },
+  BIO_ctrl: { parameters: ["pointer", "i32", "i64", "pointer"], result: "i64" },
   BIO_new_mem_buf: { parameters: ["buffer", "i32"], result: "pointer" },
   BIO_new_socket: { parameters: ["i32", "i32"], result: "pointer" },
   BIO_new_bio_pair: { parameters: [ADDR, "usize", ADDR, "usize"], result: "i32" },

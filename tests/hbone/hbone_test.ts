@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { HbonePool, type HboneRequest } from "../../src/hbone/mod.ts";
-import { listenTcp, pump, type PumpStats, tap } from "../../src/net/mod.ts";
+import { HbonePool, type HboneRequest, type HboneStream, openInnerTunnel } from "../../src/hbone/mod.ts";
+import { connectTcp, listenTcp, pump, type PumpStats, tap } from "../../src/net/mod.ts";
+import { eventually } from "../support/eventually.ts";
 import { issueWorkload, testCa } from "../identity/support.ts";
 import {
   CLIENT_ID,
@@ -83,5 +84,56 @@ Deno.test("failures before a tunnel have their own codes", async () => {
       code: "tls_failure",
     });
     await assert.rejects(openTunnel(pool, { ...target, port: 1 }), { code: "connect_refused" });
+  });
+});
+
+Deno.test("double HBONE: a complete second connection runs inside a tunnel", async () => {
+  const material = await testMaterial();
+  await withReactor(async (reactor) => {
+    const total = 5_000_000;
+    const app = listenTcp(reactor, { address: "127.0.0.1", port: 0 }, (socket) => {
+      let got = 0;
+      const side = tap(socket, {
+        onData: (bytes) => void (got += bytes.length),
+        onEnd: () => {
+          side.write(new Uint8Array(got).fill(7));
+          side.end();
+        },
+      });
+    });
+    const inner = listenHbone(reactor, material.server, forwardTo(reactor));
+    // The gateway: terminates the outer layer only and forwards the bytes.
+    const gateway = listenHbone(reactor, material.server, (request) => {
+      assert.equal(request.authority, "stock.depot.svc.cluster.local:80");
+      connectTcp(reactor, { address: "127.0.0.1", port: inner.listener.port, timeoutMs: 5000 }, (error, socket) => {
+        assert.equal(error, null);
+        pump(request.accept(), socket!, { onDone: () => {} });
+      });
+    });
+    const pool = new HbonePool({ reactor });
+    const target = targetOf(material, gateway.listener.port, "stock.depot.svc.cluster.local:80");
+    const open = async (expectedIds = [SERVER_ID]) => {
+      const outer = await openTunnel(pool, target);
+      return await new Promise<HboneStream>((resolve, reject) =>
+        openInnerTunnel(
+          reactor,
+          outer,
+          { ...target, expectedIds, authority: `127.0.0.1:${app.port}` },
+          5000,
+          (error, stream) => error ? reject(error) : resolve(stream!),
+        )
+      );
+    };
+    const stream = await open();
+    const ended = Promise.withResolvers<void>();
+    let received = 0;
+    const side = tap(stream, { onData: (bytes) => void (received += bytes.length), onEnd: ended.resolve });
+    side.write(new Uint8Array(total));
+    side.end();
+    await ended.promise;
+    assert.equal(received, total);
+    await assert.rejects(open([CLIENT_ID]), { code: "identity_mismatch" });
+    await eventually(() => assert.equal(inner.server.connections, 0));
+    assert.equal(pool.connections, 1);
   });
 });
