@@ -48,7 +48,12 @@ export async function run(args: string[]): Promise<number> {
       end.abort();
     },
   });
-  logger.info("ztunnel started", { version: VERSION, mode: config.proxyMode, node: config.localNode });
+  logger.info("ztunnel started", {
+    version: VERSION,
+    mode: config.proxyMode,
+    node: config.localNode,
+    ...ztunnel.ports,
+  });
   const reason = await shutdownSignal(end.signal);
   if (fatal !== undefined) logger.error("ztunnel cannot go on", { error: describeError(fatal) });
   const deadlineMs = fatal === undefined ? drainDeadlineMs(config) : 0;
