@@ -74,7 +74,8 @@ function readTypes(entry: any): Map<string, string> {
   for (const item of entry.generic_xds_configs ?? entry.genericXdsConfigs ?? []) {
     const url = String(item.type_url ?? item.typeUrl ?? "");
     const full = url.slice(url.lastIndexOf("/") + 1);
-    types.set(TYPE_NAMES[full] ?? full, item.config_status ?? item.configStatus ?? "SYNCED");
+    const state = String(item.config_status ?? item.configStatus ?? "SYNCED");
+    types.set(TYPE_NAMES[full] ?? full, state.replaceAll("_", " "));
   }
   for (const kind of ["cluster", "listener", "route", "endpoint", "extensionconfig"]) {
     const sent = entry[`${kind}_sent`];
