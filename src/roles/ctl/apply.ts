@@ -1,7 +1,7 @@
 import { KubeApiError, type KubeClient, type KubeJson } from "./kube.ts";
 
-/** Applies in flight at once: enough to hide round trips, few enough to spare handshakes. */
-const PARALLEL = 8;
+/** Applies in flight at once, of each component: enough to hide round trips, few enough to spare handshakes. */
+const PARALLEL = 4;
 
 /** Kinds that a cluster may lack; an installation works without them. */
 const OPTIONAL = new Set(["HorizontalPodAutoscaler", "PodDisruptionBudget", "ResourceQuota"]);
