@@ -38,7 +38,7 @@ async function* frames(conn: Deno.Conn): AsyncGenerator<{ type: number; flags: n
 Deno.test("HPACK agrees with node:http2 in both directions over many requests of one connection", async () => {
   const seen: Record<string, unknown>[] = [];
   const server = http2.createServer();
-  server.on("stream", (stream, headers) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
     seen.push({ ...headers });
     stream.respond({
       ":status": 200,
