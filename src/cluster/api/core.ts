@@ -6,12 +6,13 @@ import type { WriteContext } from "./context.ts";
 import { alreadyExists, conflict, invalid, MODIFIED, notFound } from "./errors.ts";
 import { decodeObject } from "./object_decoding.ts";
 import { planDeletion, readyToGo } from "./deletion.ts";
-import { recordManagedFields } from "./ssa/managed.ts";
+import { type Manager, recordManagedFields } from "./ssa/managed.ts";
 import { carryMetadata, tidyMetadata, timestamp, validateMetadata } from "./metadata.ts";
 import { generateName } from "./names.ts";
 import type { TypeRegistry } from "./registry.ts";
 import { validateRequired } from "./schema/required.ts";
 import type { AdmissionEnv, FieldError, ResourceType, TypeVersion } from "./types.ts";
+import { applyDefaults } from "./crd/decode_object.ts";
 import { validateCustomObject } from "./crd/validate_object.ts";
 
 export interface CoreOptions {
@@ -61,6 +62,7 @@ export class ApiCore {
     namespace: string | undefined,
     raw: unknown,
     context: WriteContext,
+    applied?: Manager[],
   ): KubeObject {
     const object = decodeObject(type, version, raw, context);
     const { metadata } = object;
@@ -95,7 +97,7 @@ export class ApiCore {
     type.strategy.admit?.(object, undefined, this.#env);
     this.#validate(type, version, object, undefined, context);
     tidyMetadata(metadata);
-    recordManagedFields({ type, version, object, context, now: this.now() });
+    recordManagedFields({ type, version, object, context, now: this.now(), applied });
     return context.dryRun ? object : this.store.put(type.key, this.#toStorage(type, object));
   }
 
@@ -131,7 +133,7 @@ export class ApiCore {
     next: KubeObject,
     context: WriteContext,
     subresource?: string,
-    applied?: KubeObject,
+    applied?: Manager[],
   ): KubeObject {
     const name = old.metadata.name;
     const wanted = next.metadata.resourceVersion;
@@ -163,6 +165,7 @@ export class ApiCore {
         if (old.status === undefined) delete object.status;
         else object.status = old.status;
       }
+      if (type.crd && version.schema) applyDefaults(version.schema, object);
       type.strategy.prepareUpdate?.(object, old);
       type.strategy.defaults?.(object, old);
       type.strategy.admit?.(object, old, this.#env);

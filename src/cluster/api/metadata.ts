@@ -80,7 +80,7 @@ export function tidyMetadata(metadata: ObjectMeta): ObjectMeta {
   for (const key of ["labels", "annotations"] as const) {
     if (metadata[key] && Object.keys(metadata[key]!).length === 0) delete metadata[key];
   }
-  for (const key of ["finalizers", "ownerReferences", "managedFields"] as const) {
+  for (const key of ["finalizers", "ownerReferences"] as const) {
     if (metadata[key] && metadata[key]!.length === 0) delete metadata[key];
   }
   if (metadata.generateName === "") delete metadata.generateName;

@@ -8,6 +8,7 @@ import { groupVersion, type ResourceType, splitApiVersion, type TypeVersion } fr
 /**
  * Makes a private, pruned copy of what a client sent, as an object of the type and version.
  *
+ * @param withDefaults whether the schema of a custom type fills in its defaults
  * @throws {ApiError} 400 where it is another kind of object or does not decode; with strict field validation also for
  * unknown and duplicate fields
  */
@@ -16,6 +17,7 @@ export function decodeObject(
   version: TypeVersion,
   raw: unknown,
   context: WriteContext,
+  withDefaults = true,
 ): KubeObject {
   if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
     throw ApiError.badRequest(`the object provided is unrecognized (must be of type ${type.kind})`);
@@ -35,7 +37,7 @@ export function decodeObject(
   }
   const unknown: string[] = [];
   const object: KubeObject = type.crd
-    ? decodeCustomObject(type, version, source, unknown)
+    ? decodeCustomObject(type, version, source, unknown, withDefaults)
     : decodeBuiltin(version.schema!, source, type.kind, version.name, { unknown });
   object.apiVersion = wanted;
   object.kind = type.kind;

@@ -10,6 +10,7 @@ export function decodeCustomObject(
   version: TypeVersion,
   source: KubeObject,
   unknown: string[],
+  withDefaults = true,
 ): KubeObject {
   const { metadata, ...rest } = source;
   const object = structuredClone(rest) as KubeObject;
@@ -18,7 +19,7 @@ export function decodeCustomObject(
   unknown.push(...notes.unknown.map((path) => `metadata.${path}`));
   if (version.schema) {
     prune(version.schema, object, "", unknown, true);
-    applyDefaults(version.schema, object);
+    if (withDefaults) applyDefaults(version.schema, object);
   }
   return object;
 }

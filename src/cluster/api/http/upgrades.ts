@@ -87,6 +87,8 @@ function openWebSocket(
       `unable to upgrade: none of the protocols ${wanted.join(", ")} is served; these are: ${known.join(", ")}`,
     );
   }
+  // The tunnel's name holds a slash, which RFC 6455 does not allow and the library refuses; clients send it all the same.
+  if (protocol !== undefined) call.request.headers["sec-websocket-protocol"] = protocol.replace("/", "-");
   const server = new WebSocketServer({
     noServer: true,
     maxPayload: MESSAGE_LIMIT,

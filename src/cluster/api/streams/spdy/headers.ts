@@ -65,8 +65,12 @@ export class HeaderReader {
     this.#output = [];
     this.#size = 0;
     await new Promise<void>((resolve) => {
-      this.#inflate.once("error", () => resolve());
-      this.#inflate.write(block, () => resolve());
+      const done = () => {
+        this.#inflate.off("error", done);
+        resolve();
+      };
+      this.#inflate.once("error", done);
+      this.#inflate.write(block, done);
     });
     if (this.#failure) throw new HeaderError(`cannot inflate a header block: ${this.#failure.message}`);
     if (this.#size > BLOCK_LIMIT) throw new HeaderError("a header block is too large");
@@ -109,7 +113,8 @@ export class HeaderWriter {
   #started = false;
 
   empty(): Uint8Array {
-    const stored = [0x00, 0x04, 0x00, 0xfb, 0xff, 0, 0, 0, 0];
+    // The empty block at the end is what makes decoders hand out what came before it.
+    const stored = [0x00, 0x04, 0x00, 0xfb, 0xff, 0, 0, 0, 0, 0x00, 0x00, 0x00, 0xff, 0xff];
     if (this.#started) return Uint8Array.from(stored);
     this.#started = true;
     return Uint8Array.from([0x78, 0xbb, ...DICTIONARY_ID, ...stored]);
