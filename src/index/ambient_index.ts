@@ -53,6 +53,8 @@ export class AmbientIndex {
   /** By key of the Service. */
   readonly #serviceInfos = new Map<string, ServiceInfo>();
   readonly #selecting = new Map<string, Selecting>();
+  /** The same by their namespace. */
+  readonly #selectingIn = new Map<string, Set<Selecting>>();
   readonly #dirtyPods = new Set<string>();
   readonly #dirtyServices = new Set<string>();
   readonly #dirtySlices = new Set<string>();
@@ -209,9 +211,14 @@ export class AmbientIndex {
         namespace: policy.namespace === rootNamespace ? "" : policy.namespace,
       };
     }
-    if (now) this.#selecting.set(key, now);
-    else this.#selecting.delete(key);
     if (sameValue(old, now)) return;
+    if (old) this.#selectingIn.get(old.namespace)?.delete(old);
+    if (now) {
+      this.#selecting.set(key, now);
+      const group = this.#selectingIn.get(now.namespace);
+      if (group) group.add(now);
+      else this.#selectingIn.set(now.namespace, new Set([now]));
+    } else this.#selecting.delete(key);
     for (const selecting of [old, now].filter((one) => one !== undefined)) {
       this.#mark(this.#dirtyPods, this.#podsWith(selecting.selector, selecting.namespace));
     }
@@ -267,9 +274,10 @@ export class AmbientIndex {
   #policiesOf(pod: Pod): string[] {
     const { labels, namespace = "" } = pod.metadata;
     const keys: string[] = [];
-    for (const policy of this.#selecting.values()) {
-      if (policy.namespace !== "" && policy.namespace !== namespace) continue;
-      if (selects(policy.selector, labels)) keys.push(policy.key);
+    for (const group of ["", namespace]) {
+      for (const policy of this.#selectingIn.get(group) ?? []) {
+        if (selects(policy.selector, labels)) keys.push(policy.key);
+      }
     }
     return [...keys.sort(), ...this.#peers.keysFor(namespace, labels)];
   }

@@ -55,9 +55,13 @@ export class WatchApi implements AsyncDisposable {
   /** Versions up to this are expired. */
   #expired = 0;
   readonly #server: Server;
+  url = "";
 
   private constructor(readonly caPem: string, cert: string, key: string) {
-    this.#server = createServer({ cert, key }, (request, response) => void this.#serve(request, response));
+    this.#server = createServer({ cert, key }, (request, response) => {
+      // Who hangs up in the middle gets no answer.
+      this.#serve(request, response).catch(() => response.destroy());
+    });
   }
 
   static async start(...paths: string[]): Promise<WatchApi> {
@@ -65,11 +69,8 @@ export class WatchApi implements AsyncDisposable {
     const api = new WatchApi(caPem, chainPem, keyPem);
     for (const path of paths) api.define(path);
     await new Promise<void>((resolve) => api.#server.listen(0, "127.0.0.1", resolve));
+    api.url = `https://127.0.0.1:${(api.#server.address() as AddressInfo).port}`;
     return api;
-  }
-
-  get url(): string {
-    return `https://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   client(options?: KubeClientOptions): KubeClient {
