@@ -7,7 +7,7 @@ import { type ClusterLayout, processStartTime } from "../../cluster/layout.ts";
 import { listenAndRelay } from "../../cluster/relay.ts";
 import { installMesh } from "../ctl/install.ts";
 import { KubeClient } from "../ctl/kube.ts";
-import type { KubeTarget } from "../ctl/kubeconfig.ts";
+import type { KubeTarget } from "../../kube/target.ts";
 import { engineFailure, type EngineProcess, startEngine } from "./engine_process.ts";
 import { writeRunState } from "./instance.ts";
 import type { UpOptions } from "./options.ts";
