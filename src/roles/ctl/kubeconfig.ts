@@ -1,1 +1,0 @@
-export type { KubeTarget } from "../../kube/target.ts";
