@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { ApiError } from "../../api_error.ts";
 import { tooLarge, unsupportedMediaType } from "../errors.ts";
+import { decodeProtobuf, PROTOBUF_MEDIA } from "../schema/protobuf.ts";
 import { findDuplicateKeys } from "./duplicate_keys.ts";
 
 /** Largest body, as in kube-apiserver. */
@@ -45,6 +46,7 @@ export interface ParsedBody {
  * @throws {ApiError} 400 for text that is neither, 415 for other types
  */
 export async function parseBody(bytes: Uint8Array, type: string, withDuplicates: boolean): Promise<ParsedBody> {
+  if (type === PROTOBUF_MEDIA) return { value: decodeProtobuf(bytes), duplicates: [] };
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -53,7 +55,7 @@ export async function parseBody(bytes: Uint8Array, type: string, withDuplicates:
   }
   if (type === "application/yaml" || type.endsWith("+yaml")) return { value: await parseYaml(text), duplicates: [] };
   if (type !== "" && type !== "application/json" && !type.endsWith("+json")) {
-    throw unsupportedMediaType(["application/json", "application/yaml"]);
+    throw unsupportedMediaType(["application/json", "application/yaml", PROTOBUF_MEDIA]);
   }
   const value = parseJson(text);
   checkDepth(value);

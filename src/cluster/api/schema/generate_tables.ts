@@ -1,5 +1,7 @@
-// Writes ./tables from Kubernetes' published OpenAPI document: `deno run -A generate_tables.ts swagger.json`. Only facts
-// are taken over: names of types and fields, their types, and how lists merge. The notation is explained in notation.ts.
+// Writes ./tables from what Kubernetes publishes: `deno run -A generate_tables.ts swagger.json MODULES`, where MODULES is a
+// folder that holds the Go modules k8s.io/api, apimachinery, apiextensions-apiserver and kube-aggregator (for their
+// generated.proto files). Only facts are taken over: names of types and fields, their types and numbers, and how lists
+// merge. The notation is explained in notation.ts.
 
 const GROUPS: Record<string, [prefix: string, file: string]> = {
   meta: ["io.k8s.apimachinery.pkg.apis.meta.v1", "meta"],
@@ -57,8 +59,8 @@ function typeOf(schema: any, group: string): string {
   return "o";
 }
 
-function fieldOf(name: string, schema: any, required: boolean, group: string): string {
-  let text = `${name}${required ? "!" : ""}=${typeOf(schema, group)}`;
+function fieldOf(name: string, schema: any, required: boolean, group: string, number: string | undefined): string {
+  let text = `${name}${required ? "!" : ""}=${typeOf(schema, group)}${number === undefined ? "" : `:${number}`}`;
   if (schema["x-kubernetes-list-type"] === "map") text += `@${schema["x-kubernetes-list-map-keys"].join(",")}`;
   if (schema["x-kubernetes-list-type"] === "set") text += "+";
   if (schema["x-kubernetes-map-type"] === "atomic") text += "%";
@@ -68,20 +70,77 @@ function fieldOf(name: string, schema: any, required: boolean, group: string): s
   return text;
 }
 
+/** Fields of the messages in a generated.proto: message -> field -> [number, type]. */
+function readProto(path: string): Map<string, Map<string, [number, string]>> {
+  const messages = new Map<string, Map<string, [number, string]>>();
+  let current: Map<string, [number, string]> | undefined;
+  let text = "";
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch {
+    console.error(`no ${path}`);
+  }
+  for (const line of text.split("\n")) {
+    const message = /^message (\w+) \{/.exec(line);
+    if (message) messages.set(message[1], current = new Map());
+    const field = /^\s+(?:optional|repeated|required)?\s*(map<[^>]+>|[\w.]+) (\w+) = (\d+);/.exec(line);
+    if (field && current) current.set(field[2], [Number(field[3]), field[1]]);
+  }
+  return messages;
+}
+
+function protoPath(prefix: string): string {
+  const modules = Deno.args[1];
+  if (prefix.startsWith("io.k8s.api.")) {
+    return `${modules}/api/${prefix.slice(11).replaceAll(".", "/")}/generated.proto`;
+  }
+  if (prefix.startsWith("io.k8s.apimachinery")) return `${modules}/apimachinery/pkg/apis/meta/v1/generated.proto`;
+  if (prefix.startsWith("io.k8s.kube-aggregator")) {
+    return `${modules}/kube-aggregator/pkg/apis/apiregistration/v1/generated.proto`;
+  }
+  return `${modules}/apiextensions-apiserver/pkg/apis/apiextensions/v1/generated.proto`;
+}
+
+/** Numbers of a message's fields; those of embedded structs, which JSON has inline, behind the number of the struct. */
+function numbersOf(
+  proto: ReturnType<typeof readProto>,
+  message: string,
+  properties: string[],
+  prefix = "",
+): Record<string, string> {
+  const numbers: Record<string, string> = {};
+  for (const [field, [number, type]] of proto.get(message) ?? []) {
+    const name = properties.find((property) =>
+      property === field || property.replace(/\W/g, "").toLowerCase() === field.toLowerCase()
+    );
+    if (name && !numbers[name]) numbers[name] = `${prefix}${number}`;
+    else if (!name && proto.has(type)) {
+      Object.assign(numbers, numbersOf(proto, type, properties, `${prefix}${number}.`));
+    }
+  }
+  return numbers;
+}
+
 const definitions = JSON.parse(Deno.readTextFileSync(Deno.args[0])).definitions;
 const files = new Map<string, string[]>();
 for (const [group, [prefix, file]] of Object.entries(GROUPS)) {
   const lines = files.get(file) ?? [];
   files.set(file, lines);
   lines.push(`# ${group} ${prefix}`);
+  const proto = readProto(protoPath(prefix));
   for (const name of Object.keys(definitions).sort()) {
     const short = name.slice(prefix.length + 1);
     if (!name.startsWith(prefix + ".") || short.includes(".") || SPECIAL[name] || SKIP.has(short)) continue;
     const schema = definitions[name];
     const atomic = schema["x-kubernetes-map-type"] === "atomic" ? "%" : "";
+    const numbers = numbersOf(proto, short, Object.keys(schema.properties ?? {}));
     const fields = Object.entries<any>(schema.properties ?? {}).map(([field, value]) =>
-      fieldOf(field, value, (schema.required ?? []).includes(field), group)
+      fieldOf(field, value, (schema.required ?? []).includes(field), group, numbers[field])
     );
+    const missing = Object.keys(schema.properties ?? {}).filter((field) =>
+      !numbers[field] && !["apiVersion", "kind"].includes(field)
+    );
+    if (missing.length > 0) console.error(`${short} has no numbers for ${missing.join(", ")}`);
     lines.push(`${short}${atomic}: ${fields.join(" ")}`.trimEnd());
   }
 }

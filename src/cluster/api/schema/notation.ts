@@ -5,6 +5,7 @@ import type { Schema } from "./schema.ts";
  *
  * - types: `s` string, `i` int32, `l` int64, `n` double, `b` boolean, `y` base64, `t` time, `mt` time with microseconds,
  *   `q` quantity, `x` integer or string, `o` any object, `j` any JSON, `[T]` list, `{T}` map, `Name` or `group.Name`
+ * - `:n` number of the field in Protobuf; `:m.n` where it lies in an embedded message that JSON does not show
  * - `!` required; `@a,b` list merged by these keys; `+` list that is a set; `%` atomic map (after a type's name: atomic
  *   object); `~key` strategic merge by that key (`~` alone: a list of scalars that merges); `^` strategy retainKeys
  */
@@ -44,13 +45,18 @@ export class TypeTables {
     if (head.includes("%")) schema["x-kubernetes-map-type"] = "atomic";
     const properties: Record<string, Schema> = {};
     const required: string[] = [];
+    const numbers: ProtoFields = new Map();
+    protoFields.set(schema, numbers);
     for (const field of fields) {
       if (field === "") continue;
       const equals = field.indexOf("=");
       const mandatory = field[equals - 1] === "!";
       const fieldName = field.slice(0, mandatory ? equals - 1 : equals);
       if (mandatory) required.push(fieldName);
-      properties[fieldName] = this.#field(field.slice(equals + 1), group);
+      const text = field.slice(equals + 1);
+      properties[fieldName] = this.#field(text, group);
+      const number = /:([\d.]+)/.exec(text)?.[1];
+      if (number) register(numbers, number.split(".").map(Number), fieldName);
     }
     if (fields.length > 0) schema.properties = properties;
     else schema["x-kubernetes-preserve-unknown-fields"] = false;
@@ -59,11 +65,12 @@ export class TypeTables {
   }
 
   #field(text: string, group: string): Schema {
-    const end = text.search(/[@+%~^]/);
+    const end = text.search(/[:@+%~^]/);
     const schema = this.#type(end < 0 ? text : text.slice(0, end), group);
-    if (end < 0) return schema;
+    const marks = end < 0 ? "" : text.slice(end).replace(/^:[\d.]+/, "");
+    if (marks === "") return schema;
     const marked = { ...schema };
-    const marks = text.slice(end);
+    if (protoFields.has(schema)) protoFields.set(marked, protoFields.get(schema)!);
     const keys = /@([^+%~^]+)/.exec(marks)?.[1];
     if (keys) {
       marked["x-kubernetes-list-type"] = "map";
@@ -89,6 +96,23 @@ export class TypeTables {
     if (basic) return basic;
     return this.get(text.includes(".") ? text : `${group}.${text}`);
   }
+}
+
+/** Fields of a message by number: the JSON name, or the fields of an embedded message. */
+export type ProtoFields = Map<number, string | ProtoFields>;
+
+/** Protobuf numbers by schema. */
+export const protoFields = new WeakMap<Schema, ProtoFields>();
+
+function register(fields: ProtoFields, path: number[], name: string): void {
+  const [number, ...rest] = path;
+  if (rest.length === 0) {
+    fields.set(number, name);
+    return;
+  }
+  let inner = fields.get(number);
+  if (!(inner instanceof Map)) fields.set(number, inner = new Map());
+  register(inner, rest, name);
 }
 
 const BASIC: Record<string, Schema> = {

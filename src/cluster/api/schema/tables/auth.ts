@@ -2,49 +2,49 @@
 
 export const AUTH_TYPES = `
 # rbac io.k8s.api.rbac.v1
-AggregationRule: clusterRoleSelectors=[meta.LabelSelector]
-ClusterRole: aggregationRule=AggregationRule apiVersion=s kind=s metadata=meta.ObjectMeta rules=[PolicyRule]
-ClusterRoleBinding: apiVersion=s kind=s metadata=meta.ObjectMeta roleRef!=RoleRef subjects=[Subject]
-ClusterRoleBindingList: apiVersion=s items!=[ClusterRoleBinding] kind=s metadata=meta.ListMeta
-ClusterRoleList: apiVersion=s items!=[ClusterRole] kind=s metadata=meta.ListMeta
-PolicyRule: apiGroups=[s] nonResourceURLs=[s] resourceNames=[s] resources=[s] verbs!=[s]
-Role: apiVersion=s kind=s metadata=meta.ObjectMeta rules=[PolicyRule]
-RoleBinding: apiVersion=s kind=s metadata=meta.ObjectMeta roleRef!=RoleRef subjects=[Subject]
-RoleBindingList: apiVersion=s items!=[RoleBinding] kind=s metadata=meta.ListMeta
-RoleList: apiVersion=s items!=[Role] kind=s metadata=meta.ListMeta
-RoleRef%: apiGroup!=s kind!=s name!=s
-Subject%: apiGroup=s kind!=s name!=s namespace=s
+AggregationRule: clusterRoleSelectors=[meta.LabelSelector]:1
+ClusterRole: aggregationRule=AggregationRule:3 apiVersion=s kind=s metadata=meta.ObjectMeta:1 rules=[PolicyRule]:2
+ClusterRoleBinding: apiVersion=s kind=s metadata=meta.ObjectMeta:1 roleRef!=RoleRef:3 subjects=[Subject]:2
+ClusterRoleBindingList: apiVersion=s items!=[ClusterRoleBinding]:2 kind=s metadata=meta.ListMeta:1
+ClusterRoleList: apiVersion=s items!=[ClusterRole]:2 kind=s metadata=meta.ListMeta:1
+PolicyRule: apiGroups=[s]:2 nonResourceURLs=[s]:5 resourceNames=[s]:4 resources=[s]:3 verbs!=[s]:1
+Role: apiVersion=s kind=s metadata=meta.ObjectMeta:1 rules=[PolicyRule]:2
+RoleBinding: apiVersion=s kind=s metadata=meta.ObjectMeta:1 roleRef!=RoleRef:3 subjects=[Subject]:2
+RoleBindingList: apiVersion=s items!=[RoleBinding]:2 kind=s metadata=meta.ListMeta:1
+RoleList: apiVersion=s items!=[Role]:2 kind=s metadata=meta.ListMeta:1
+RoleRef%: apiGroup!=s:1 kind!=s:2 name!=s:3
+Subject%: apiGroup=s:2 kind!=s:1 name!=s:3 namespace=s:4
 # authentication io.k8s.api.authentication.v1
-BoundObjectReference: apiVersion=s kind=s name=s uid=s
-SelfSubjectReview: apiVersion=s kind=s metadata=meta.ObjectMeta status=SelfSubjectReviewStatus
-SelfSubjectReviewStatus: userInfo=UserInfo
-TokenRequest: apiVersion=s kind=s metadata=meta.ObjectMeta spec!=TokenRequestSpec status=TokenRequestStatus
-TokenRequestSpec: audiences!=[s] boundObjectRef=BoundObjectReference expirationSeconds=l
-TokenRequestStatus: expirationTimestamp!=t token!=s
-TokenReview: apiVersion=s kind=s metadata=meta.ObjectMeta spec!=TokenReviewSpec status=TokenReviewStatus
-TokenReviewSpec: audiences=[s] token=s
-TokenReviewStatus: audiences=[s] authenticated=b error=s user=UserInfo
-UserInfo: extra={[s]} groups=[s] uid=s username=s
+BoundObjectReference: apiVersion=s:2 kind=s:1 name=s:3 uid=s:4
+SelfSubjectReview: apiVersion=s kind=s metadata=meta.ObjectMeta:1 status=SelfSubjectReviewStatus:2
+SelfSubjectReviewStatus: userInfo=UserInfo:1
+TokenRequest: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec!=TokenRequestSpec:2 status=TokenRequestStatus:3
+TokenRequestSpec: audiences!=[s]:1 boundObjectRef=BoundObjectReference:3 expirationSeconds=l:4
+TokenRequestStatus: expirationTimestamp!=t:2 token!=s:1
+TokenReview: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec!=TokenReviewSpec:2 status=TokenReviewStatus:3
+TokenReviewSpec: audiences=[s]:2 token=s:1
+TokenReviewStatus: audiences=[s]:4 authenticated=b:1 error=s:3 user=UserInfo:2
+UserInfo: extra={[s]}:4 groups=[s]:3 uid=s:2 username=s:1
 # authorization io.k8s.api.authorization.v1
-FieldSelectorAttributes: rawSelector=s requirements=[meta.FieldSelectorRequirement]
-LabelSelectorAttributes: rawSelector=s requirements=[meta.LabelSelectorRequirement]
-LocalSubjectAccessReview: apiVersion=s kind=s metadata=meta.ObjectMeta spec!=SubjectAccessReviewSpec status=SubjectAccessReviewStatus
-NonResourceAttributes: path=s verb=s
-NonResourceRule: nonResourceURLs=[s] verbs!=[s]
-ResourceAttributes: fieldSelector=FieldSelectorAttributes group=s labelSelector=LabelSelectorAttributes name=s namespace=s resource=s subresource=s verb=s version=s
-ResourceRule: apiGroups=[s] resourceNames=[s] resources=[s] verbs!=[s]
-SelfSubjectAccessReview: apiVersion=s kind=s metadata=meta.ObjectMeta spec!=SelfSubjectAccessReviewSpec status=SubjectAccessReviewStatus
-SelfSubjectAccessReviewSpec: nonResourceAttributes=NonResourceAttributes resourceAttributes=ResourceAttributes
-SelfSubjectRulesReview: apiVersion=s kind=s metadata=meta.ObjectMeta spec!=SelfSubjectRulesReviewSpec status=SubjectRulesReviewStatus
-SelfSubjectRulesReviewSpec: namespace=s
-SubjectAccessReview: apiVersion=s kind=s metadata=meta.ObjectMeta spec!=SubjectAccessReviewSpec status=SubjectAccessReviewStatus
-SubjectAccessReviewSpec: extra={[s]} groups=[s] nonResourceAttributes=NonResourceAttributes resourceAttributes=ResourceAttributes uid=s user=s
-SubjectAccessReviewStatus: allowed!=b denied=b evaluationError=s reason=s
-SubjectRulesReviewStatus: evaluationError=s incomplete!=b nonResourceRules!=[NonResourceRule] resourceRules!=[ResourceRule]
+FieldSelectorAttributes: rawSelector=s:1 requirements=[meta.FieldSelectorRequirement]:2
+LabelSelectorAttributes: rawSelector=s:1 requirements=[meta.LabelSelectorRequirement]:2
+LocalSubjectAccessReview: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec!=SubjectAccessReviewSpec:2 status=SubjectAccessReviewStatus:3
+NonResourceAttributes: path=s:1 verb=s:2
+NonResourceRule: nonResourceURLs=[s]:2 verbs!=[s]:1
+ResourceAttributes: fieldSelector=FieldSelectorAttributes:8 group=s:3 labelSelector=LabelSelectorAttributes:9 name=s:7 namespace=s:1 resource=s:5 subresource=s:6 verb=s:2 version=s:4
+ResourceRule: apiGroups=[s]:2 resourceNames=[s]:4 resources=[s]:3 verbs!=[s]:1
+SelfSubjectAccessReview: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec!=SelfSubjectAccessReviewSpec:2 status=SubjectAccessReviewStatus:3
+SelfSubjectAccessReviewSpec: nonResourceAttributes=NonResourceAttributes:2 resourceAttributes=ResourceAttributes:1
+SelfSubjectRulesReview: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec!=SelfSubjectRulesReviewSpec:2 status=SubjectRulesReviewStatus:3
+SelfSubjectRulesReviewSpec: namespace=s:1
+SubjectAccessReview: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec!=SubjectAccessReviewSpec:2 status=SubjectAccessReviewStatus:3
+SubjectAccessReviewSpec: extra={[s]}:5 groups=[s]:4 nonResourceAttributes=NonResourceAttributes:2 resourceAttributes=ResourceAttributes:1 uid=s:6 user=s:3
+SubjectAccessReviewStatus: allowed!=b:1 denied=b:4 evaluationError=s:3 reason=s:2
+SubjectRulesReviewStatus: evaluationError=s:4 incomplete!=b:3 nonResourceRules!=[NonResourceRule]:2 resourceRules!=[ResourceRule]:1
 # certificates io.k8s.api.certificates.v1
-CertificateSigningRequest: apiVersion=s kind=s metadata=meta.ObjectMeta spec!=CertificateSigningRequestSpec status=CertificateSigningRequestStatus
-CertificateSigningRequestCondition: lastTransitionTime=t lastUpdateTime=t message=s reason=s status!=s type!=s
-CertificateSigningRequestList: apiVersion=s items!=[CertificateSigningRequest] kind=s metadata=meta.ListMeta
-CertificateSigningRequestSpec: expirationSeconds=i extra={[s]} groups=[s] request!=y signerName!=s uid=s usages=[s] username=s
-CertificateSigningRequestStatus: certificate=y conditions=[CertificateSigningRequestCondition]@type
+CertificateSigningRequest: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec!=CertificateSigningRequestSpec:2 status=CertificateSigningRequestStatus:3
+CertificateSigningRequestCondition: lastTransitionTime=t:5 lastUpdateTime=t:4 message=s:3 reason=s:2 status!=s:6 type!=s:1
+CertificateSigningRequestList: apiVersion=s items!=[CertificateSigningRequest]:2 kind=s metadata=meta.ListMeta:1
+CertificateSigningRequestSpec: expirationSeconds=i:8 extra={[s]}:6 groups=[s]:4 request!=y:1 signerName!=s:7 uid=s:3 usages=[s]:5 username=s:2
+CertificateSigningRequestStatus: certificate=y:2 conditions=[CertificateSigningRequestCondition]:1@type
 `;

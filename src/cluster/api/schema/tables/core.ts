@@ -2,215 +2,215 @@
 
 export const CORE_TYPES = `
 # core io.k8s.api.core.v1
-AWSElasticBlockStoreVolumeSource: fsType=s partition=i readOnly=b volumeID!=s
-Affinity: nodeAffinity=NodeAffinity podAffinity=PodAffinity podAntiAffinity=PodAntiAffinity
-AppArmorProfile: localhostProfile=s type!=s
-AttachedVolume: devicePath!=s name!=s
-AzureDiskVolumeSource: cachingMode=s diskName!=s diskURI!=s fsType=s kind=s readOnly=b
-AzureFilePersistentVolumeSource: readOnly=b secretName!=s secretNamespace=s shareName!=s
-AzureFileVolumeSource: readOnly=b secretName!=s shareName!=s
-Binding: apiVersion=s kind=s metadata=meta.ObjectMeta target!=ObjectReference
-CSIPersistentVolumeSource: controllerExpandSecretRef=SecretReference controllerPublishSecretRef=SecretReference driver!=s fsType=s nodeExpandSecretRef=SecretReference nodePublishSecretRef=SecretReference nodeStageSecretRef=SecretReference readOnly=b volumeAttributes={s} volumeHandle!=s
-CSIVolumeSource: driver!=s fsType=s nodePublishSecretRef=LocalObjectReference readOnly=b volumeAttributes={s}
-Capabilities: add=[s] drop=[s]
-CephFSPersistentVolumeSource: monitors!=[s] path=s readOnly=b secretFile=s secretRef=SecretReference user=s
-CephFSVolumeSource: monitors!=[s] path=s readOnly=b secretFile=s secretRef=LocalObjectReference user=s
-CinderPersistentVolumeSource: fsType=s readOnly=b secretRef=SecretReference volumeID!=s
-CinderVolumeSource: fsType=s readOnly=b secretRef=LocalObjectReference volumeID!=s
-ClientIPConfig: timeoutSeconds=i
-ClusterTrustBundleProjection: labelSelector=meta.LabelSelector name=s optional=b path!=s signerName=s
-ComponentCondition: error=s message=s status!=s type!=s
-ComponentStatus: apiVersion=s conditions=[ComponentCondition]@type~type kind=s metadata=meta.ObjectMeta
-ComponentStatusList: apiVersion=s items!=[ComponentStatus] kind=s metadata=meta.ListMeta
-ConfigMap: apiVersion=s binaryData={y} data={s} immutable=b kind=s metadata=meta.ObjectMeta
-ConfigMapEnvSource: name=s optional=b
-ConfigMapKeySelector%: key!=s name=s optional=b
-ConfigMapList: apiVersion=s items!=[ConfigMap] kind=s metadata=meta.ListMeta
-ConfigMapNodeConfigSource: kubeletConfigKey!=s name!=s namespace!=s resourceVersion=s uid=s
-ConfigMapProjection: items=[KeyToPath] name=s optional=b
-ConfigMapVolumeSource: defaultMode=i items=[KeyToPath] name=s optional=b
-Container: args=[s] command=[s] env=[EnvVar]@name~name envFrom=[EnvFromSource] image=s imagePullPolicy=s lifecycle=Lifecycle livenessProbe=Probe name!=s ports=[ContainerPort]@containerPort,protocol~containerPort readinessProbe=Probe resizePolicy=[ContainerResizePolicy] resources=ResourceRequirements restartPolicy=s securityContext=SecurityContext startupProbe=Probe stdin=b stdinOnce=b terminationMessagePath=s terminationMessagePolicy=s tty=b volumeDevices=[VolumeDevice]@devicePath~devicePath volumeMounts=[VolumeMount]@mountPath~mountPath workingDir=s
-ContainerImage: names=[s] sizeBytes=l
-ContainerPort: containerPort!=i hostIP=s hostPort=i name=s protocol=s
-ContainerResizePolicy: resourceName!=s restartPolicy!=s
-ContainerState: running=ContainerStateRunning terminated=ContainerStateTerminated waiting=ContainerStateWaiting
-ContainerStateRunning: startedAt=t
-ContainerStateTerminated: containerID=s exitCode!=i finishedAt=t message=s reason=s signal=i startedAt=t
-ContainerStateWaiting: message=s reason=s
-ContainerStatus: allocatedResources={q} allocatedResourcesStatus=[ResourceStatus]@name~name containerID=s image!=s imageID!=s lastState=ContainerState name!=s ready!=b resources=ResourceRequirements restartCount!=i started=b state=ContainerState user=ContainerUser volumeMounts=[VolumeMountStatus]@mountPath~mountPath
-ContainerUser: linux=LinuxContainerUser
-DaemonEndpoint: Port!=i
-DownwardAPIProjection: items=[DownwardAPIVolumeFile]
-DownwardAPIVolumeFile: fieldRef=ObjectFieldSelector mode=i path!=s resourceFieldRef=ResourceFieldSelector
-DownwardAPIVolumeSource: defaultMode=i items=[DownwardAPIVolumeFile]
-EmptyDirVolumeSource: medium=s sizeLimit=q
-EndpointAddress%: hostname=s ip!=s nodeName=s targetRef=ObjectReference
-EndpointPort%: appProtocol=s name=s port!=i protocol=s
-EndpointSubset: addresses=[EndpointAddress] notReadyAddresses=[EndpointAddress] ports=[EndpointPort]
-Endpoints: apiVersion=s kind=s metadata=meta.ObjectMeta subsets=[EndpointSubset]
-EndpointsList: apiVersion=s items!=[Endpoints] kind=s metadata=meta.ListMeta
-EnvFromSource: configMapRef=ConfigMapEnvSource prefix=s secretRef=SecretEnvSource
-EnvVar: name!=s value=s valueFrom=EnvVarSource
-EnvVarSource: configMapKeyRef=ConfigMapKeySelector fieldRef=ObjectFieldSelector resourceFieldRef=ResourceFieldSelector secretKeyRef=SecretKeySelector
-EphemeralContainer: args=[s] command=[s] env=[EnvVar]@name~name envFrom=[EnvFromSource] image=s imagePullPolicy=s lifecycle=Lifecycle livenessProbe=Probe name!=s ports=[ContainerPort]@containerPort,protocol~containerPort readinessProbe=Probe resizePolicy=[ContainerResizePolicy] resources=ResourceRequirements restartPolicy=s securityContext=SecurityContext startupProbe=Probe stdin=b stdinOnce=b targetContainerName=s terminationMessagePath=s terminationMessagePolicy=s tty=b volumeDevices=[VolumeDevice]@devicePath~devicePath volumeMounts=[VolumeMount]@mountPath~mountPath workingDir=s
-EphemeralVolumeSource: volumeClaimTemplate=PersistentVolumeClaimTemplate
-Event: action=s apiVersion=s count=i eventTime=mt firstTimestamp=t involvedObject!=ObjectReference kind=s lastTimestamp=t message=s metadata!=meta.ObjectMeta reason=s related=ObjectReference reportingComponent=s reportingInstance=s series=EventSeries source=EventSource type=s
-EventList: apiVersion=s items!=[Event] kind=s metadata=meta.ListMeta
-EventSeries: count=i lastObservedTime=mt
-EventSource: component=s host=s
-ExecAction: command=[s]
-FCVolumeSource: fsType=s lun=i readOnly=b targetWWNs=[s] wwids=[s]
-FlexPersistentVolumeSource: driver!=s fsType=s options={s} readOnly=b secretRef=SecretReference
-FlexVolumeSource: driver!=s fsType=s options={s} readOnly=b secretRef=LocalObjectReference
-FlockerVolumeSource: datasetName=s datasetUUID=s
-GCEPersistentDiskVolumeSource: fsType=s partition=i pdName!=s readOnly=b
-GRPCAction: port!=i service=s
-GitRepoVolumeSource: directory=s repository!=s revision=s
-GlusterfsPersistentVolumeSource: endpoints!=s endpointsNamespace=s path!=s readOnly=b
-GlusterfsVolumeSource: endpoints!=s path!=s readOnly=b
-HTTPGetAction: host=s httpHeaders=[HTTPHeader] path=s port!=x scheme=s
-HTTPHeader: name!=s value!=s
-HostAlias: hostnames=[s] ip!=s
-HostIP: ip!=s
-HostPathVolumeSource: path!=s type=s
-ISCSIPersistentVolumeSource: chapAuthDiscovery=b chapAuthSession=b fsType=s initiatorName=s iqn!=s iscsiInterface=s lun!=i portals=[s] readOnly=b secretRef=SecretReference targetPortal!=s
-ISCSIVolumeSource: chapAuthDiscovery=b chapAuthSession=b fsType=s initiatorName=s iqn!=s iscsiInterface=s lun!=i portals=[s] readOnly=b secretRef=LocalObjectReference targetPortal!=s
-ImageVolumeSource: pullPolicy=s reference=s
-KeyToPath: key!=s mode=i path!=s
-Lifecycle: postStart=LifecycleHandler preStop=LifecycleHandler
-LifecycleHandler: exec=ExecAction httpGet=HTTPGetAction sleep=SleepAction tcpSocket=TCPSocketAction
-LimitRange: apiVersion=s kind=s metadata=meta.ObjectMeta spec=LimitRangeSpec
-LimitRangeItem: default={q} defaultRequest={q} max={q} maxLimitRequestRatio={q} min={q} type!=s
-LimitRangeList: apiVersion=s items!=[LimitRange] kind=s metadata=meta.ListMeta
-LimitRangeSpec: limits!=[LimitRangeItem]
-LinuxContainerUser: gid!=l supplementalGroups=[l] uid!=l
-LoadBalancerIngress: hostname=s ip=s ipMode=s ports=[PortStatus]
-LoadBalancerStatus: ingress=[LoadBalancerIngress]
-LocalObjectReference%: name=s
-LocalVolumeSource: fsType=s path!=s
-ModifyVolumeStatus: status!=s targetVolumeAttributesClassName=s
-NFSVolumeSource: path!=s readOnly=b server!=s
-Namespace: apiVersion=s kind=s metadata=meta.ObjectMeta spec=NamespaceSpec status=NamespaceStatus
-NamespaceCondition: lastTransitionTime=t message=s reason=s status!=s type!=s
-NamespaceList: apiVersion=s items!=[Namespace] kind=s metadata=meta.ListMeta
-NamespaceSpec: finalizers=[s]
-NamespaceStatus: conditions=[NamespaceCondition]@type~type phase=s
-Node: apiVersion=s kind=s metadata=meta.ObjectMeta spec=NodeSpec status=NodeStatus
-NodeAddress: address!=s type!=s
-NodeAffinity: preferredDuringSchedulingIgnoredDuringExecution=[PreferredSchedulingTerm] requiredDuringSchedulingIgnoredDuringExecution=NodeSelector
-NodeCondition: lastHeartbeatTime=t lastTransitionTime=t message=s reason=s status!=s type!=s
-NodeConfigSource: configMap=ConfigMapNodeConfigSource
-NodeConfigStatus: active=NodeConfigSource assigned=NodeConfigSource error=s lastKnownGood=NodeConfigSource
-NodeDaemonEndpoints: kubeletEndpoint=DaemonEndpoint
-NodeFeatures: supplementalGroupsPolicy=b
-NodeList: apiVersion=s items!=[Node] kind=s metadata=meta.ListMeta
-NodeRuntimeHandler: features=NodeRuntimeHandlerFeatures name=s
-NodeRuntimeHandlerFeatures: recursiveReadOnlyMounts=b userNamespaces=b
-NodeSelector%: nodeSelectorTerms!=[NodeSelectorTerm]
-NodeSelectorRequirement: key!=s operator!=s values=[s]
-NodeSelectorTerm%: matchExpressions=[NodeSelectorRequirement] matchFields=[NodeSelectorRequirement]
-NodeSpec: configSource=NodeConfigSource externalID=s podCIDR=s podCIDRs=[s]+~ providerID=s taints=[Taint] unschedulable=b
-NodeStatus: addresses=[NodeAddress]@type~type allocatable={q} capacity={q} conditions=[NodeCondition]@type~type config=NodeConfigStatus daemonEndpoints=NodeDaemonEndpoints features=NodeFeatures images=[ContainerImage] nodeInfo=NodeSystemInfo phase=s runtimeHandlers=[NodeRuntimeHandler] volumesAttached=[AttachedVolume] volumesInUse=[s]
-NodeSystemInfo: architecture!=s bootID!=s containerRuntimeVersion!=s kernelVersion!=s kubeProxyVersion!=s kubeletVersion!=s machineID!=s operatingSystem!=s osImage!=s systemUUID!=s
-ObjectFieldSelector%: apiVersion=s fieldPath!=s
-ObjectReference%: apiVersion=s fieldPath=s kind=s name=s namespace=s resourceVersion=s uid=s
-PersistentVolume: apiVersion=s kind=s metadata=meta.ObjectMeta spec=PersistentVolumeSpec status=PersistentVolumeStatus
-PersistentVolumeClaim: apiVersion=s kind=s metadata=meta.ObjectMeta spec=PersistentVolumeClaimSpec status=PersistentVolumeClaimStatus
-PersistentVolumeClaimCondition: lastProbeTime=t lastTransitionTime=t message=s reason=s status!=s type!=s
-PersistentVolumeClaimList: apiVersion=s items!=[PersistentVolumeClaim] kind=s metadata=meta.ListMeta
-PersistentVolumeClaimSpec: accessModes=[s] dataSource=TypedLocalObjectReference dataSourceRef=TypedObjectReference resources=VolumeResourceRequirements selector=meta.LabelSelector storageClassName=s volumeAttributesClassName=s volumeMode=s volumeName=s
-PersistentVolumeClaimStatus: accessModes=[s] allocatedResourceStatuses={s} allocatedResources={q} capacity={q} conditions=[PersistentVolumeClaimCondition]@type~type currentVolumeAttributesClassName=s modifyVolumeStatus=ModifyVolumeStatus phase=s
-PersistentVolumeClaimTemplate: metadata=meta.ObjectMeta spec!=PersistentVolumeClaimSpec
-PersistentVolumeClaimVolumeSource: claimName!=s readOnly=b
-PersistentVolumeList: apiVersion=s items!=[PersistentVolume] kind=s metadata=meta.ListMeta
-PersistentVolumeSpec: accessModes=[s] awsElasticBlockStore=AWSElasticBlockStoreVolumeSource azureDisk=AzureDiskVolumeSource azureFile=AzureFilePersistentVolumeSource capacity={q} cephfs=CephFSPersistentVolumeSource cinder=CinderPersistentVolumeSource claimRef=ObjectReference csi=CSIPersistentVolumeSource fc=FCVolumeSource flexVolume=FlexPersistentVolumeSource flocker=FlockerVolumeSource gcePersistentDisk=GCEPersistentDiskVolumeSource glusterfs=GlusterfsPersistentVolumeSource hostPath=HostPathVolumeSource iscsi=ISCSIPersistentVolumeSource local=LocalVolumeSource mountOptions=[s] nfs=NFSVolumeSource nodeAffinity=VolumeNodeAffinity persistentVolumeReclaimPolicy=s photonPersistentDisk=PhotonPersistentDiskVolumeSource portworxVolume=PortworxVolumeSource quobyte=QuobyteVolumeSource rbd=RBDPersistentVolumeSource scaleIO=ScaleIOPersistentVolumeSource storageClassName=s storageos=StorageOSPersistentVolumeSource volumeAttributesClassName=s volumeMode=s vsphereVolume=VsphereVirtualDiskVolumeSource
-PersistentVolumeStatus: lastPhaseTransitionTime=t message=s phase=s reason=s
-PhotonPersistentDiskVolumeSource: fsType=s pdID!=s
-Pod: apiVersion=s kind=s metadata=meta.ObjectMeta spec=PodSpec status=PodStatus
-PodAffinity: preferredDuringSchedulingIgnoredDuringExecution=[WeightedPodAffinityTerm] requiredDuringSchedulingIgnoredDuringExecution=[PodAffinityTerm]
-PodAffinityTerm: labelSelector=meta.LabelSelector matchLabelKeys=[s] mismatchLabelKeys=[s] namespaceSelector=meta.LabelSelector namespaces=[s] topologyKey!=s
-PodAntiAffinity: preferredDuringSchedulingIgnoredDuringExecution=[WeightedPodAffinityTerm] requiredDuringSchedulingIgnoredDuringExecution=[PodAffinityTerm]
-PodCondition: lastProbeTime=t lastTransitionTime=t message=s reason=s status!=s type!=s
-PodDNSConfig: nameservers=[s] options=[PodDNSConfigOption] searches=[s]
-PodDNSConfigOption: name=s value=s
-PodIP: ip!=s
-PodList: apiVersion=s items!=[Pod] kind=s metadata=meta.ListMeta
-PodOS: name!=s
-PodReadinessGate: conditionType!=s
-PodResourceClaim: name!=s resourceClaimName=s resourceClaimTemplateName=s
-PodResourceClaimStatus: name!=s resourceClaimName=s
-PodSchedulingGate: name!=s
-PodSecurityContext: appArmorProfile=AppArmorProfile fsGroup=l fsGroupChangePolicy=s runAsGroup=l runAsNonRoot=b runAsUser=l seLinuxChangePolicy=s seLinuxOptions=SELinuxOptions seccompProfile=SeccompProfile supplementalGroups=[l] supplementalGroupsPolicy=s sysctls=[Sysctl] windowsOptions=WindowsSecurityContextOptions
-PodSpec: activeDeadlineSeconds=l affinity=Affinity automountServiceAccountToken=b containers!=[Container]@name~name dnsConfig=PodDNSConfig dnsPolicy=s enableServiceLinks=b ephemeralContainers=[EphemeralContainer]@name~name hostAliases=[HostAlias]@ip~ip hostIPC=b hostNetwork=b hostPID=b hostUsers=b hostname=s imagePullSecrets=[LocalObjectReference]@name~name initContainers=[Container]@name~name nodeName=s nodeSelector={s}% os=PodOS overhead={q} preemptionPolicy=s priority=i priorityClassName=s readinessGates=[PodReadinessGate] resourceClaims=[PodResourceClaim]@name~name^ resources=ResourceRequirements restartPolicy=s runtimeClassName=s schedulerName=s schedulingGates=[PodSchedulingGate]@name~name securityContext=PodSecurityContext serviceAccount=s serviceAccountName=s setHostnameAsFQDN=b shareProcessNamespace=b subdomain=s terminationGracePeriodSeconds=l tolerations=[Toleration] topologySpreadConstraints=[TopologySpreadConstraint]@topologyKey,whenUnsatisfiable~topologyKey volumes=[Volume]@name~name^
-PodStatus: conditions=[PodCondition]@type~type containerStatuses=[ContainerStatus] ephemeralContainerStatuses=[ContainerStatus] hostIP=s hostIPs=[HostIP]~ip initContainerStatuses=[ContainerStatus] message=s nominatedNodeName=s phase=s podIP=s podIPs=[PodIP]@ip~ip qosClass=s reason=s resize=s resourceClaimStatuses=[PodResourceClaimStatus]@name~name^ startTime=t
-PodTemplate: apiVersion=s kind=s metadata=meta.ObjectMeta template=PodTemplateSpec
-PodTemplateList: apiVersion=s items!=[PodTemplate] kind=s metadata=meta.ListMeta
-PodTemplateSpec: metadata=meta.ObjectMeta spec=PodSpec
-PortStatus: error=s port!=i protocol!=s
-PortworxVolumeSource: fsType=s readOnly=b volumeID!=s
-PreferredSchedulingTerm: preference!=NodeSelectorTerm weight!=i
-Probe: exec=ExecAction failureThreshold=i grpc=GRPCAction httpGet=HTTPGetAction initialDelaySeconds=i periodSeconds=i successThreshold=i tcpSocket=TCPSocketAction terminationGracePeriodSeconds=l timeoutSeconds=i
-ProjectedVolumeSource: defaultMode=i sources=[VolumeProjection]
-QuobyteVolumeSource: group=s readOnly=b registry!=s tenant=s user=s volume!=s
-RBDPersistentVolumeSource: fsType=s image!=s keyring=s monitors!=[s] pool=s readOnly=b secretRef=SecretReference user=s
-RBDVolumeSource: fsType=s image!=s keyring=s monitors!=[s] pool=s readOnly=b secretRef=LocalObjectReference user=s
-ReplicationController: apiVersion=s kind=s metadata=meta.ObjectMeta spec=ReplicationControllerSpec status=ReplicationControllerStatus
-ReplicationControllerCondition: lastTransitionTime=t message=s reason=s status!=s type!=s
-ReplicationControllerList: apiVersion=s items!=[ReplicationController] kind=s metadata=meta.ListMeta
-ReplicationControllerSpec: minReadySeconds=i replicas=i selector={s}% template=PodTemplateSpec
-ReplicationControllerStatus: availableReplicas=i conditions=[ReplicationControllerCondition]@type~type fullyLabeledReplicas=i observedGeneration=l readyReplicas=i replicas!=i
-ResourceClaim: name!=s request=s
-ResourceFieldSelector%: containerName=s divisor=q resource!=s
-ResourceHealth: health=s resourceID!=s
-ResourceQuota: apiVersion=s kind=s metadata=meta.ObjectMeta spec=ResourceQuotaSpec status=ResourceQuotaStatus
-ResourceQuotaList: apiVersion=s items!=[ResourceQuota] kind=s metadata=meta.ListMeta
-ResourceQuotaSpec: hard={q} scopeSelector=ScopeSelector scopes=[s]
-ResourceQuotaStatus: hard={q} used={q}
-ResourceRequirements: claims=[ResourceClaim]@name limits={q} requests={q}
-ResourceStatus: name!=s resources=[ResourceHealth]@resourceID
-SELinuxOptions: level=s role=s type=s user=s
-ScaleIOPersistentVolumeSource: fsType=s gateway!=s protectionDomain=s readOnly=b secretRef!=SecretReference sslEnabled=b storageMode=s storagePool=s system!=s volumeName=s
-ScaleIOVolumeSource: fsType=s gateway!=s protectionDomain=s readOnly=b secretRef!=LocalObjectReference sslEnabled=b storageMode=s storagePool=s system!=s volumeName=s
-ScopeSelector%: matchExpressions=[ScopedResourceSelectorRequirement]
-ScopedResourceSelectorRequirement: operator!=s scopeName!=s values=[s]
-SeccompProfile: localhostProfile=s type!=s
-Secret: apiVersion=s data={y} immutable=b kind=s metadata=meta.ObjectMeta stringData={s} type=s
-SecretEnvSource: name=s optional=b
-SecretKeySelector%: key!=s name=s optional=b
-SecretList: apiVersion=s items!=[Secret] kind=s metadata=meta.ListMeta
-SecretProjection: items=[KeyToPath] name=s optional=b
-SecretReference%: name=s namespace=s
-SecretVolumeSource: defaultMode=i items=[KeyToPath] optional=b secretName=s
-SecurityContext: allowPrivilegeEscalation=b appArmorProfile=AppArmorProfile capabilities=Capabilities privileged=b procMount=s readOnlyRootFilesystem=b runAsGroup=l runAsNonRoot=b runAsUser=l seLinuxOptions=SELinuxOptions seccompProfile=SeccompProfile windowsOptions=WindowsSecurityContextOptions
-Service: apiVersion=s kind=s metadata=meta.ObjectMeta spec=ServiceSpec status=ServiceStatus
-ServiceAccount: apiVersion=s automountServiceAccountToken=b imagePullSecrets=[LocalObjectReference] kind=s metadata=meta.ObjectMeta secrets=[ObjectReference]@name~name
-ServiceAccountList: apiVersion=s items!=[ServiceAccount] kind=s metadata=meta.ListMeta
-ServiceAccountTokenProjection: audience=s expirationSeconds=l path!=s
-ServiceList: apiVersion=s items!=[Service] kind=s metadata=meta.ListMeta
-ServicePort: appProtocol=s name=s nodePort=i port!=i protocol=s targetPort=x
-ServiceSpec: allocateLoadBalancerNodePorts=b clusterIP=s clusterIPs=[s] externalIPs=[s] externalName=s externalTrafficPolicy=s healthCheckNodePort=i internalTrafficPolicy=s ipFamilies=[s] ipFamilyPolicy=s loadBalancerClass=s loadBalancerIP=s loadBalancerSourceRanges=[s] ports=[ServicePort]@port,protocol~port publishNotReadyAddresses=b selector={s}% sessionAffinity=s sessionAffinityConfig=SessionAffinityConfig trafficDistribution=s type=s
-ServiceStatus: conditions=[meta.Condition]@type~type loadBalancer=LoadBalancerStatus
-SessionAffinityConfig: clientIP=ClientIPConfig
-SleepAction: seconds!=l
-StorageOSPersistentVolumeSource: fsType=s readOnly=b secretRef=ObjectReference volumeName=s volumeNamespace=s
-StorageOSVolumeSource: fsType=s readOnly=b secretRef=LocalObjectReference volumeName=s volumeNamespace=s
-Sysctl: name!=s value!=s
-TCPSocketAction: host=s port!=x
-Taint: effect!=s key!=s timeAdded=t value=s
-Toleration: effect=s key=s operator=s tolerationSeconds=l value=s
-TopologySelectorLabelRequirement: key!=s values!=[s]
-TopologySelectorTerm%: matchLabelExpressions=[TopologySelectorLabelRequirement]
-TopologySpreadConstraint: labelSelector=meta.LabelSelector matchLabelKeys=[s] maxSkew!=i minDomains=i nodeAffinityPolicy=s nodeTaintsPolicy=s topologyKey!=s whenUnsatisfiable!=s
-TypedLocalObjectReference%: apiGroup=s kind!=s name!=s
-TypedObjectReference: apiGroup=s kind!=s name!=s namespace=s
-Volume: awsElasticBlockStore=AWSElasticBlockStoreVolumeSource azureDisk=AzureDiskVolumeSource azureFile=AzureFileVolumeSource cephfs=CephFSVolumeSource cinder=CinderVolumeSource configMap=ConfigMapVolumeSource csi=CSIVolumeSource downwardAPI=DownwardAPIVolumeSource emptyDir=EmptyDirVolumeSource ephemeral=EphemeralVolumeSource fc=FCVolumeSource flexVolume=FlexVolumeSource flocker=FlockerVolumeSource gcePersistentDisk=GCEPersistentDiskVolumeSource gitRepo=GitRepoVolumeSource glusterfs=GlusterfsVolumeSource hostPath=HostPathVolumeSource image=ImageVolumeSource iscsi=ISCSIVolumeSource name!=s nfs=NFSVolumeSource persistentVolumeClaim=PersistentVolumeClaimVolumeSource photonPersistentDisk=PhotonPersistentDiskVolumeSource portworxVolume=PortworxVolumeSource projected=ProjectedVolumeSource quobyte=QuobyteVolumeSource rbd=RBDVolumeSource scaleIO=ScaleIOVolumeSource secret=SecretVolumeSource storageos=StorageOSVolumeSource vsphereVolume=VsphereVirtualDiskVolumeSource
-VolumeDevice: devicePath!=s name!=s
-VolumeMount: mountPath!=s mountPropagation=s name!=s readOnly=b recursiveReadOnly=s subPath=s subPathExpr=s
-VolumeMountStatus: mountPath!=s name!=s readOnly=b recursiveReadOnly=s
-VolumeNodeAffinity: required=NodeSelector
-VolumeProjection: clusterTrustBundle=ClusterTrustBundleProjection configMap=ConfigMapProjection downwardAPI=DownwardAPIProjection secret=SecretProjection serviceAccountToken=ServiceAccountTokenProjection
-VolumeResourceRequirements: limits={q} requests={q}
-VsphereVirtualDiskVolumeSource: fsType=s storagePolicyID=s storagePolicyName=s volumePath!=s
-WeightedPodAffinityTerm: podAffinityTerm!=PodAffinityTerm weight!=i
-WindowsSecurityContextOptions: gmsaCredentialSpec=s gmsaCredentialSpecName=s hostProcess=b runAsUserName=s
+AWSElasticBlockStoreVolumeSource: fsType=s:2 partition=i:3 readOnly=b:4 volumeID!=s:1
+Affinity: nodeAffinity=NodeAffinity:1 podAffinity=PodAffinity:2 podAntiAffinity=PodAntiAffinity:3
+AppArmorProfile: localhostProfile=s:2 type!=s:1
+AttachedVolume: devicePath!=s:2 name!=s:1
+AzureDiskVolumeSource: cachingMode=s:3 diskName!=s:1 diskURI!=s:2 fsType=s:4 kind=s:6 readOnly=b:5
+AzureFilePersistentVolumeSource: readOnly=b:3 secretName!=s:1 secretNamespace=s:4 shareName!=s:2
+AzureFileVolumeSource: readOnly=b:3 secretName!=s:1 shareName!=s:2
+Binding: apiVersion=s kind=s metadata=meta.ObjectMeta:1 target!=ObjectReference:2
+CSIPersistentVolumeSource: controllerExpandSecretRef=SecretReference:9 controllerPublishSecretRef=SecretReference:6 driver!=s:1 fsType=s:4 nodeExpandSecretRef=SecretReference:10 nodePublishSecretRef=SecretReference:8 nodeStageSecretRef=SecretReference:7 readOnly=b:3 volumeAttributes={s}:5 volumeHandle!=s:2
+CSIVolumeSource: driver!=s:1 fsType=s:3 nodePublishSecretRef=LocalObjectReference:5 readOnly=b:2 volumeAttributes={s}:4
+Capabilities: add=[s]:1 drop=[s]:2
+CephFSPersistentVolumeSource: monitors!=[s]:1 path=s:2 readOnly=b:6 secretFile=s:4 secretRef=SecretReference:5 user=s:3
+CephFSVolumeSource: monitors!=[s]:1 path=s:2 readOnly=b:6 secretFile=s:4 secretRef=LocalObjectReference:5 user=s:3
+CinderPersistentVolumeSource: fsType=s:2 readOnly=b:3 secretRef=SecretReference:4 volumeID!=s:1
+CinderVolumeSource: fsType=s:2 readOnly=b:3 secretRef=LocalObjectReference:4 volumeID!=s:1
+ClientIPConfig: timeoutSeconds=i:1
+ClusterTrustBundleProjection: labelSelector=meta.LabelSelector:3 name=s:1 optional=b:5 path!=s:4 signerName=s:2
+ComponentCondition: error=s:4 message=s:3 status!=s:2 type!=s:1
+ComponentStatus: apiVersion=s conditions=[ComponentCondition]:2@type~type kind=s metadata=meta.ObjectMeta:1
+ComponentStatusList: apiVersion=s items!=[ComponentStatus]:2 kind=s metadata=meta.ListMeta:1
+ConfigMap: apiVersion=s binaryData={y}:3 data={s}:2 immutable=b:4 kind=s metadata=meta.ObjectMeta:1
+ConfigMapEnvSource: name=s:1.1 optional=b:2
+ConfigMapKeySelector%: key!=s:2 name=s:1.1 optional=b:3
+ConfigMapList: apiVersion=s items!=[ConfigMap]:2 kind=s metadata=meta.ListMeta:1
+ConfigMapNodeConfigSource: kubeletConfigKey!=s:5 name!=s:2 namespace!=s:1 resourceVersion=s:4 uid=s:3
+ConfigMapProjection: items=[KeyToPath]:2 name=s:1.1 optional=b:4
+ConfigMapVolumeSource: defaultMode=i:3 items=[KeyToPath]:2 name=s:1.1 optional=b:4
+Container: args=[s]:4 command=[s]:3 env=[EnvVar]:7@name~name envFrom=[EnvFromSource]:19 image=s:2 imagePullPolicy=s:14 lifecycle=Lifecycle:12 livenessProbe=Probe:10 name!=s:1 ports=[ContainerPort]:6@containerPort,protocol~containerPort readinessProbe=Probe:11 resizePolicy=[ContainerResizePolicy]:23 resources=ResourceRequirements:8 restartPolicy=s:24 securityContext=SecurityContext:15 startupProbe=Probe:22 stdin=b:16 stdinOnce=b:17 terminationMessagePath=s:13 terminationMessagePolicy=s:20 tty=b:18 volumeDevices=[VolumeDevice]:21@devicePath~devicePath volumeMounts=[VolumeMount]:9@mountPath~mountPath workingDir=s:5
+ContainerImage: names=[s]:1 sizeBytes=l:2
+ContainerPort: containerPort!=i:3 hostIP=s:5 hostPort=i:2 name=s:1 protocol=s:4
+ContainerResizePolicy: resourceName!=s:1 restartPolicy!=s:2
+ContainerState: running=ContainerStateRunning:2 terminated=ContainerStateTerminated:3 waiting=ContainerStateWaiting:1
+ContainerStateRunning: startedAt=t:1
+ContainerStateTerminated: containerID=s:7 exitCode!=i:1 finishedAt=t:6 message=s:4 reason=s:3 signal=i:2 startedAt=t:5
+ContainerStateWaiting: message=s:2 reason=s:1
+ContainerStatus: allocatedResources={q}:10 allocatedResourcesStatus=[ResourceStatus]:14@name~name containerID=s:8 image!=s:6 imageID!=s:7 lastState=ContainerState:3 name!=s:1 ready!=b:4 resources=ResourceRequirements:11 restartCount!=i:5 started=b:9 state=ContainerState:2 user=ContainerUser:13 volumeMounts=[VolumeMountStatus]:12@mountPath~mountPath
+ContainerUser: linux=LinuxContainerUser:1
+DaemonEndpoint: Port!=i:1
+DownwardAPIProjection: items=[DownwardAPIVolumeFile]:1
+DownwardAPIVolumeFile: fieldRef=ObjectFieldSelector:2 mode=i:4 path!=s:1 resourceFieldRef=ResourceFieldSelector:3
+DownwardAPIVolumeSource: defaultMode=i:2 items=[DownwardAPIVolumeFile]:1
+EmptyDirVolumeSource: medium=s:1 sizeLimit=q:2
+EndpointAddress%: hostname=s:3 ip!=s:1 nodeName=s:4 targetRef=ObjectReference:2
+EndpointPort%: appProtocol=s:4 name=s:1 port!=i:2 protocol=s:3
+EndpointSubset: addresses=[EndpointAddress]:1 notReadyAddresses=[EndpointAddress]:2 ports=[EndpointPort]:3
+Endpoints: apiVersion=s kind=s metadata=meta.ObjectMeta:1 subsets=[EndpointSubset]:2
+EndpointsList: apiVersion=s items!=[Endpoints]:2 kind=s metadata=meta.ListMeta:1
+EnvFromSource: configMapRef=ConfigMapEnvSource:2 prefix=s:1 secretRef=SecretEnvSource:3
+EnvVar: name!=s:1 value=s:2 valueFrom=EnvVarSource:3
+EnvVarSource: configMapKeyRef=ConfigMapKeySelector:3 fieldRef=ObjectFieldSelector:1 resourceFieldRef=ResourceFieldSelector:2 secretKeyRef=SecretKeySelector:4
+EphemeralContainer: args=[s]:1.4 command=[s]:1.3 env=[EnvVar]:1.7@name~name envFrom=[EnvFromSource]:1.19 image=s:1.2 imagePullPolicy=s:1.14 lifecycle=Lifecycle:1.12 livenessProbe=Probe:1.10 name!=s:1.1 ports=[ContainerPort]:1.6@containerPort,protocol~containerPort readinessProbe=Probe:1.11 resizePolicy=[ContainerResizePolicy]:1.23 resources=ResourceRequirements:1.8 restartPolicy=s:1.24 securityContext=SecurityContext:1.15 startupProbe=Probe:1.22 stdin=b:1.16 stdinOnce=b:1.17 targetContainerName=s:2 terminationMessagePath=s:1.13 terminationMessagePolicy=s:1.20 tty=b:1.18 volumeDevices=[VolumeDevice]:1.21@devicePath~devicePath volumeMounts=[VolumeMount]:1.9@mountPath~mountPath workingDir=s:1.5
+EphemeralVolumeSource: volumeClaimTemplate=PersistentVolumeClaimTemplate:1
+Event: action=s:12 apiVersion=s count=i:8 eventTime=mt:10 firstTimestamp=t:6 involvedObject!=ObjectReference:2 kind=s lastTimestamp=t:7 message=s:4 metadata!=meta.ObjectMeta:1 reason=s:3 related=ObjectReference:13 reportingComponent=s:14 reportingInstance=s:15 series=EventSeries:11 source=EventSource:5 type=s:9
+EventList: apiVersion=s items!=[Event]:2 kind=s metadata=meta.ListMeta:1
+EventSeries: count=i:1 lastObservedTime=mt:2
+EventSource: component=s:1 host=s:2
+ExecAction: command=[s]:1
+FCVolumeSource: fsType=s:3 lun=i:2 readOnly=b:4 targetWWNs=[s]:1 wwids=[s]:5
+FlexPersistentVolumeSource: driver!=s:1 fsType=s:2 options={s}:5 readOnly=b:4 secretRef=SecretReference:3
+FlexVolumeSource: driver!=s:1 fsType=s:2 options={s}:5 readOnly=b:4 secretRef=LocalObjectReference:3
+FlockerVolumeSource: datasetName=s:1 datasetUUID=s:2
+GCEPersistentDiskVolumeSource: fsType=s:2 partition=i:3 pdName!=s:1 readOnly=b:4
+GRPCAction: port!=i:1 service=s:2
+GitRepoVolumeSource: directory=s:3 repository!=s:1 revision=s:2
+GlusterfsPersistentVolumeSource: endpoints!=s:1 endpointsNamespace=s:4 path!=s:2 readOnly=b:3
+GlusterfsVolumeSource: endpoints!=s:1 path!=s:2 readOnly=b:3
+HTTPGetAction: host=s:3 httpHeaders=[HTTPHeader]:5 path=s:1 port!=x:2 scheme=s:4
+HTTPHeader: name!=s:1 value!=s:2
+HostAlias: hostnames=[s]:2 ip!=s:1
+HostIP: ip!=s:1
+HostPathVolumeSource: path!=s:1 type=s:2
+ISCSIPersistentVolumeSource: chapAuthDiscovery=b:8 chapAuthSession=b:11 fsType=s:5 initiatorName=s:12 iqn!=s:2 iscsiInterface=s:4 lun!=i:3 portals=[s]:7 readOnly=b:6 secretRef=SecretReference:10 targetPortal!=s:1
+ISCSIVolumeSource: chapAuthDiscovery=b:8 chapAuthSession=b:11 fsType=s:5 initiatorName=s:12 iqn!=s:2 iscsiInterface=s:4 lun!=i:3 portals=[s]:7 readOnly=b:6 secretRef=LocalObjectReference:10 targetPortal!=s:1
+ImageVolumeSource: pullPolicy=s:2 reference=s:1
+KeyToPath: key!=s:1 mode=i:3 path!=s:2
+Lifecycle: postStart=LifecycleHandler:1 preStop=LifecycleHandler:2
+LifecycleHandler: exec=ExecAction:1 httpGet=HTTPGetAction:2 sleep=SleepAction:4 tcpSocket=TCPSocketAction:3
+LimitRange: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec=LimitRangeSpec:2
+LimitRangeItem: default={q}:4 defaultRequest={q}:5 max={q}:2 maxLimitRequestRatio={q}:6 min={q}:3 type!=s:1
+LimitRangeList: apiVersion=s items!=[LimitRange]:2 kind=s metadata=meta.ListMeta:1
+LimitRangeSpec: limits!=[LimitRangeItem]:1
+LinuxContainerUser: gid!=l:2 supplementalGroups=[l]:3 uid!=l:1
+LoadBalancerIngress: hostname=s:2 ip=s:1 ipMode=s:3 ports=[PortStatus]:4
+LoadBalancerStatus: ingress=[LoadBalancerIngress]:1
+LocalObjectReference%: name=s:1
+LocalVolumeSource: fsType=s:2 path!=s:1
+ModifyVolumeStatus: status!=s:2 targetVolumeAttributesClassName=s:1
+NFSVolumeSource: path!=s:2 readOnly=b:3 server!=s:1
+Namespace: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec=NamespaceSpec:2 status=NamespaceStatus:3
+NamespaceCondition: lastTransitionTime=t:4 message=s:6 reason=s:5 status!=s:2 type!=s:1
+NamespaceList: apiVersion=s items!=[Namespace]:2 kind=s metadata=meta.ListMeta:1
+NamespaceSpec: finalizers=[s]:1
+NamespaceStatus: conditions=[NamespaceCondition]:2@type~type phase=s:1
+Node: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec=NodeSpec:2 status=NodeStatus:3
+NodeAddress: address!=s:2 type!=s:1
+NodeAffinity: preferredDuringSchedulingIgnoredDuringExecution=[PreferredSchedulingTerm]:2 requiredDuringSchedulingIgnoredDuringExecution=NodeSelector:1
+NodeCondition: lastHeartbeatTime=t:3 lastTransitionTime=t:4 message=s:6 reason=s:5 status!=s:2 type!=s:1
+NodeConfigSource: configMap=ConfigMapNodeConfigSource:2
+NodeConfigStatus: active=NodeConfigSource:2 assigned=NodeConfigSource:1 error=s:4 lastKnownGood=NodeConfigSource:3
+NodeDaemonEndpoints: kubeletEndpoint=DaemonEndpoint:1
+NodeFeatures: supplementalGroupsPolicy=b:1
+NodeList: apiVersion=s items!=[Node]:2 kind=s metadata=meta.ListMeta:1
+NodeRuntimeHandler: features=NodeRuntimeHandlerFeatures:2 name=s:1
+NodeRuntimeHandlerFeatures: recursiveReadOnlyMounts=b:1 userNamespaces=b:2
+NodeSelector%: nodeSelectorTerms!=[NodeSelectorTerm]:1
+NodeSelectorRequirement: key!=s:1 operator!=s:2 values=[s]:3
+NodeSelectorTerm%: matchExpressions=[NodeSelectorRequirement]:1 matchFields=[NodeSelectorRequirement]:2
+NodeSpec: configSource=NodeConfigSource:6 externalID=s:2 podCIDR=s:1 podCIDRs=[s]:7+~ providerID=s:3 taints=[Taint]:5 unschedulable=b:4
+NodeStatus: addresses=[NodeAddress]:5@type~type allocatable={q}:2 capacity={q}:1 conditions=[NodeCondition]:4@type~type config=NodeConfigStatus:11 daemonEndpoints=NodeDaemonEndpoints:6 features=NodeFeatures:13 images=[ContainerImage]:8 nodeInfo=NodeSystemInfo:7 phase=s:3 runtimeHandlers=[NodeRuntimeHandler]:12 volumesAttached=[AttachedVolume]:10 volumesInUse=[s]:9
+NodeSystemInfo: architecture!=s:10 bootID!=s:3 containerRuntimeVersion!=s:6 kernelVersion!=s:4 kubeProxyVersion!=s:8 kubeletVersion!=s:7 machineID!=s:1 operatingSystem!=s:9 osImage!=s:5 systemUUID!=s:2
+ObjectFieldSelector%: apiVersion=s:1 fieldPath!=s:2
+ObjectReference%: apiVersion=s:5 fieldPath=s:7 kind=s:1 name=s:3 namespace=s:2 resourceVersion=s:6 uid=s:4
+PersistentVolume: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec=PersistentVolumeSpec:2 status=PersistentVolumeStatus:3
+PersistentVolumeClaim: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec=PersistentVolumeClaimSpec:2 status=PersistentVolumeClaimStatus:3
+PersistentVolumeClaimCondition: lastProbeTime=t:3 lastTransitionTime=t:4 message=s:6 reason=s:5 status!=s:2 type!=s:1
+PersistentVolumeClaimList: apiVersion=s items!=[PersistentVolumeClaim]:2 kind=s metadata=meta.ListMeta:1
+PersistentVolumeClaimSpec: accessModes=[s]:1 dataSource=TypedLocalObjectReference:7 dataSourceRef=TypedObjectReference:8 resources=VolumeResourceRequirements:2 selector=meta.LabelSelector:4 storageClassName=s:5 volumeAttributesClassName=s:9 volumeMode=s:6 volumeName=s:3
+PersistentVolumeClaimStatus: accessModes=[s]:2 allocatedResourceStatuses={s}:7 allocatedResources={q}:5 capacity={q}:3 conditions=[PersistentVolumeClaimCondition]:4@type~type currentVolumeAttributesClassName=s:8 modifyVolumeStatus=ModifyVolumeStatus:9 phase=s:1
+PersistentVolumeClaimTemplate: metadata=meta.ObjectMeta:1 spec!=PersistentVolumeClaimSpec:2
+PersistentVolumeClaimVolumeSource: claimName!=s:1 readOnly=b:2
+PersistentVolumeList: apiVersion=s items!=[PersistentVolume]:2 kind=s metadata=meta.ListMeta:1
+PersistentVolumeSpec: accessModes=[s]:3 awsElasticBlockStore=AWSElasticBlockStoreVolumeSource:2.2 azureDisk=AzureDiskVolumeSource:2.16 azureFile=AzureFilePersistentVolumeSource:2.13 capacity={q}:1 cephfs=CephFSPersistentVolumeSource:2.9 cinder=CinderPersistentVolumeSource:2.8 claimRef=ObjectReference:4 csi=CSIPersistentVolumeSource:2.22 fc=FCVolumeSource:2.10 flexVolume=FlexPersistentVolumeSource:2.12 flocker=FlockerVolumeSource:2.11 gcePersistentDisk=GCEPersistentDiskVolumeSource:2.1 glusterfs=GlusterfsPersistentVolumeSource:2.4 hostPath=HostPathVolumeSource:2.3 iscsi=ISCSIPersistentVolumeSource:2.7 local=LocalVolumeSource:2.20 mountOptions=[s]:7 nfs=NFSVolumeSource:2.5 nodeAffinity=VolumeNodeAffinity:9 persistentVolumeReclaimPolicy=s:5 photonPersistentDisk=PhotonPersistentDiskVolumeSource:2.17 portworxVolume=PortworxVolumeSource:2.18 quobyte=QuobyteVolumeSource:2.15 rbd=RBDPersistentVolumeSource:2.6 scaleIO=ScaleIOPersistentVolumeSource:2.19 storageClassName=s:6 storageos=StorageOSPersistentVolumeSource:2.21 volumeAttributesClassName=s:10 volumeMode=s:8 vsphereVolume=VsphereVirtualDiskVolumeSource:2.14
+PersistentVolumeStatus: lastPhaseTransitionTime=t:4 message=s:2 phase=s:1 reason=s:3
+PhotonPersistentDiskVolumeSource: fsType=s:2 pdID!=s:1
+Pod: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec=PodSpec:2 status=PodStatus:3
+PodAffinity: preferredDuringSchedulingIgnoredDuringExecution=[WeightedPodAffinityTerm]:2 requiredDuringSchedulingIgnoredDuringExecution=[PodAffinityTerm]:1
+PodAffinityTerm: labelSelector=meta.LabelSelector:1 matchLabelKeys=[s]:5 mismatchLabelKeys=[s]:6 namespaceSelector=meta.LabelSelector:4 namespaces=[s]:2 topologyKey!=s:3
+PodAntiAffinity: preferredDuringSchedulingIgnoredDuringExecution=[WeightedPodAffinityTerm]:2 requiredDuringSchedulingIgnoredDuringExecution=[PodAffinityTerm]:1
+PodCondition: lastProbeTime=t:3 lastTransitionTime=t:4 message=s:6 reason=s:5 status!=s:2 type!=s:1
+PodDNSConfig: nameservers=[s]:1 options=[PodDNSConfigOption]:3 searches=[s]:2
+PodDNSConfigOption: name=s:1 value=s:2
+PodIP: ip!=s:1
+PodList: apiVersion=s items!=[Pod]:2 kind=s metadata=meta.ListMeta:1
+PodOS: name!=s:1
+PodReadinessGate: conditionType!=s:1
+PodResourceClaim: name!=s:1 resourceClaimName=s:3 resourceClaimTemplateName=s:4
+PodResourceClaimStatus: name!=s:1 resourceClaimName=s:2
+PodSchedulingGate: name!=s:1
+PodSecurityContext: appArmorProfile=AppArmorProfile:11 fsGroup=l:5 fsGroupChangePolicy=s:9 runAsGroup=l:6 runAsNonRoot=b:3 runAsUser=l:2 seLinuxChangePolicy=s:13 seLinuxOptions=SELinuxOptions:1 seccompProfile=SeccompProfile:10 supplementalGroups=[l]:4 supplementalGroupsPolicy=s:12 sysctls=[Sysctl]:7 windowsOptions=WindowsSecurityContextOptions:8
+PodSpec: activeDeadlineSeconds=l:5 affinity=Affinity:18 automountServiceAccountToken=b:21 containers!=[Container]:2@name~name dnsConfig=PodDNSConfig:26 dnsPolicy=s:6 enableServiceLinks=b:30 ephemeralContainers=[EphemeralContainer]:34@name~name hostAliases=[HostAlias]:23@ip~ip hostIPC=b:13 hostNetwork=b:11 hostPID=b:12 hostUsers=b:37 hostname=s:16 imagePullSecrets=[LocalObjectReference]:15@name~name initContainers=[Container]:20@name~name nodeName=s:10 nodeSelector={s}:7% os=PodOS:36 overhead={q}:32 preemptionPolicy=s:31 priority=i:25 priorityClassName=s:24 readinessGates=[PodReadinessGate]:28 resourceClaims=[PodResourceClaim]:39@name~name^ resources=ResourceRequirements:40 restartPolicy=s:3 runtimeClassName=s:29 schedulerName=s:19 schedulingGates=[PodSchedulingGate]:38@name~name securityContext=PodSecurityContext:14 serviceAccount=s:9 serviceAccountName=s:8 setHostnameAsFQDN=b:35 shareProcessNamespace=b:27 subdomain=s:17 terminationGracePeriodSeconds=l:4 tolerations=[Toleration]:22 topologySpreadConstraints=[TopologySpreadConstraint]:33@topologyKey,whenUnsatisfiable~topologyKey volumes=[Volume]:1@name~name^
+PodStatus: conditions=[PodCondition]:2@type~type containerStatuses=[ContainerStatus]:8 ephemeralContainerStatuses=[ContainerStatus]:13 hostIP=s:5 hostIPs=[HostIP]:16~ip initContainerStatuses=[ContainerStatus]:10 message=s:3 nominatedNodeName=s:11 phase=s:1 podIP=s:6 podIPs=[PodIP]:12@ip~ip qosClass=s:9 reason=s:4 resize=s:14 resourceClaimStatuses=[PodResourceClaimStatus]:15@name~name^ startTime=t:7
+PodTemplate: apiVersion=s kind=s metadata=meta.ObjectMeta:1 template=PodTemplateSpec:2
+PodTemplateList: apiVersion=s items!=[PodTemplate]:2 kind=s metadata=meta.ListMeta:1
+PodTemplateSpec: metadata=meta.ObjectMeta:1 spec=PodSpec:2
+PortStatus: error=s:3 port!=i:1 protocol!=s:2
+PortworxVolumeSource: fsType=s:2 readOnly=b:3 volumeID!=s:1
+PreferredSchedulingTerm: preference!=NodeSelectorTerm:2 weight!=i:1
+Probe: exec=ExecAction:1.1 failureThreshold=i:6 grpc=GRPCAction:1.4 httpGet=HTTPGetAction:1.2 initialDelaySeconds=i:2 periodSeconds=i:4 successThreshold=i:5 tcpSocket=TCPSocketAction:1.3 terminationGracePeriodSeconds=l:7 timeoutSeconds=i:3
+ProjectedVolumeSource: defaultMode=i:2 sources=[VolumeProjection]:1
+QuobyteVolumeSource: group=s:5 readOnly=b:3 registry!=s:1 tenant=s:6 user=s:4 volume!=s:2
+RBDPersistentVolumeSource: fsType=s:3 image!=s:2 keyring=s:6 monitors!=[s]:1 pool=s:4 readOnly=b:8 secretRef=SecretReference:7 user=s:5
+RBDVolumeSource: fsType=s:3 image!=s:2 keyring=s:6 monitors!=[s]:1 pool=s:4 readOnly=b:8 secretRef=LocalObjectReference:7 user=s:5
+ReplicationController: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec=ReplicationControllerSpec:2 status=ReplicationControllerStatus:3
+ReplicationControllerCondition: lastTransitionTime=t:3 message=s:5 reason=s:4 status!=s:2 type!=s:1
+ReplicationControllerList: apiVersion=s items!=[ReplicationController]:2 kind=s metadata=meta.ListMeta:1
+ReplicationControllerSpec: minReadySeconds=i:4 replicas=i:1 selector={s}:2% template=PodTemplateSpec:3
+ReplicationControllerStatus: availableReplicas=i:5 conditions=[ReplicationControllerCondition]:6@type~type fullyLabeledReplicas=i:2 observedGeneration=l:3 readyReplicas=i:4 replicas!=i:1
+ResourceClaim: name!=s:1 request=s:2
+ResourceFieldSelector%: containerName=s:1 divisor=q:3 resource!=s:2
+ResourceHealth: health=s:2 resourceID!=s:1
+ResourceQuota: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec=ResourceQuotaSpec:2 status=ResourceQuotaStatus:3
+ResourceQuotaList: apiVersion=s items!=[ResourceQuota]:2 kind=s metadata=meta.ListMeta:1
+ResourceQuotaSpec: hard={q}:1 scopeSelector=ScopeSelector:3 scopes=[s]:2
+ResourceQuotaStatus: hard={q}:1 used={q}:2
+ResourceRequirements: claims=[ResourceClaim]:3@name limits={q}:1 requests={q}:2
+ResourceStatus: name!=s:1 resources=[ResourceHealth]:2@resourceID
+SELinuxOptions: level=s:4 role=s:2 type=s:3 user=s:1
+ScaleIOPersistentVolumeSource: fsType=s:9 gateway!=s:1 protectionDomain=s:5 readOnly=b:10 secretRef!=SecretReference:3 sslEnabled=b:4 storageMode=s:7 storagePool=s:6 system!=s:2 volumeName=s:8
+ScaleIOVolumeSource: fsType=s:9 gateway!=s:1 protectionDomain=s:5 readOnly=b:10 secretRef!=LocalObjectReference:3 sslEnabled=b:4 storageMode=s:7 storagePool=s:6 system!=s:2 volumeName=s:8
+ScopeSelector%: matchExpressions=[ScopedResourceSelectorRequirement]:1
+ScopedResourceSelectorRequirement: operator!=s:2 scopeName!=s:1 values=[s]:3
+SeccompProfile: localhostProfile=s:2 type!=s:1
+Secret: apiVersion=s data={y}:2 immutable=b:5 kind=s metadata=meta.ObjectMeta:1 stringData={s}:4 type=s:3
+SecretEnvSource: name=s:1.1 optional=b:2
+SecretKeySelector%: key!=s:2 name=s:1.1 optional=b:3
+SecretList: apiVersion=s items!=[Secret]:2 kind=s metadata=meta.ListMeta:1
+SecretProjection: items=[KeyToPath]:2 name=s:1.1 optional=b:4
+SecretReference%: name=s:1 namespace=s:2
+SecretVolumeSource: defaultMode=i:3 items=[KeyToPath]:2 optional=b:4 secretName=s:1
+SecurityContext: allowPrivilegeEscalation=b:7 appArmorProfile=AppArmorProfile:12 capabilities=Capabilities:1 privileged=b:2 procMount=s:9 readOnlyRootFilesystem=b:6 runAsGroup=l:8 runAsNonRoot=b:5 runAsUser=l:4 seLinuxOptions=SELinuxOptions:3 seccompProfile=SeccompProfile:11 windowsOptions=WindowsSecurityContextOptions:10
+Service: apiVersion=s kind=s metadata=meta.ObjectMeta:1 spec=ServiceSpec:2 status=ServiceStatus:3
+ServiceAccount: apiVersion=s automountServiceAccountToken=b:4 imagePullSecrets=[LocalObjectReference]:3 kind=s metadata=meta.ObjectMeta:1 secrets=[ObjectReference]:2@name~name
+ServiceAccountList: apiVersion=s items!=[ServiceAccount]:2 kind=s metadata=meta.ListMeta:1
+ServiceAccountTokenProjection: audience=s:1 expirationSeconds=l:2 path!=s:3
+ServiceList: apiVersion=s items!=[Service]:2 kind=s metadata=meta.ListMeta:1
+ServicePort: appProtocol=s:6 name=s:1 nodePort=i:5 port!=i:3 protocol=s:2 targetPort=x:4
+ServiceSpec: allocateLoadBalancerNodePorts=b:20 clusterIP=s:3 clusterIPs=[s]:18 externalIPs=[s]:5 externalName=s:10 externalTrafficPolicy=s:11 healthCheckNodePort=i:12 internalTrafficPolicy=s:22 ipFamilies=[s]:19 ipFamilyPolicy=s:17 loadBalancerClass=s:21 loadBalancerIP=s:8 loadBalancerSourceRanges=[s]:9 ports=[ServicePort]:1@port,protocol~port publishNotReadyAddresses=b:13 selector={s}:2% sessionAffinity=s:7 sessionAffinityConfig=SessionAffinityConfig:14 trafficDistribution=s:23 type=s:4
+ServiceStatus: conditions=[meta.Condition]:2@type~type loadBalancer=LoadBalancerStatus:1
+SessionAffinityConfig: clientIP=ClientIPConfig:1
+SleepAction: seconds!=l:1
+StorageOSPersistentVolumeSource: fsType=s:3 readOnly=b:4 secretRef=ObjectReference:5 volumeName=s:1 volumeNamespace=s:2
+StorageOSVolumeSource: fsType=s:3 readOnly=b:4 secretRef=LocalObjectReference:5 volumeName=s:1 volumeNamespace=s:2
+Sysctl: name!=s:1 value!=s:2
+TCPSocketAction: host=s:2 port!=x:1
+Taint: effect!=s:3 key!=s:1 timeAdded=t:4 value=s:2
+Toleration: effect=s:4 key=s:1 operator=s:2 tolerationSeconds=l:5 value=s:3
+TopologySelectorLabelRequirement: key!=s:1 values!=[s]:2
+TopologySelectorTerm%: matchLabelExpressions=[TopologySelectorLabelRequirement]:1
+TopologySpreadConstraint: labelSelector=meta.LabelSelector:4 matchLabelKeys=[s]:8 maxSkew!=i:1 minDomains=i:5 nodeAffinityPolicy=s:6 nodeTaintsPolicy=s:7 topologyKey!=s:2 whenUnsatisfiable!=s:3
+TypedLocalObjectReference%: apiGroup=s:1 kind!=s:2 name!=s:3
+TypedObjectReference: apiGroup=s:1 kind!=s:2 name!=s:3 namespace=s:4
+Volume: awsElasticBlockStore=AWSElasticBlockStoreVolumeSource:2.4 azureDisk=AzureDiskVolumeSource:2.22 azureFile=AzureFileVolumeSource:2.18 cephfs=CephFSVolumeSource:2.14 cinder=CinderVolumeSource:2.13 configMap=ConfigMapVolumeSource:2.19 csi=CSIVolumeSource:2.28 downwardAPI=DownwardAPIVolumeSource:2.16 emptyDir=EmptyDirVolumeSource:2.2 ephemeral=EphemeralVolumeSource:2.29 fc=FCVolumeSource:2.17 flexVolume=FlexVolumeSource:2.12 flocker=FlockerVolumeSource:2.15 gcePersistentDisk=GCEPersistentDiskVolumeSource:2.3 gitRepo=GitRepoVolumeSource:2.5 glusterfs=GlusterfsVolumeSource:2.9 hostPath=HostPathVolumeSource:2.1 image=ImageVolumeSource:2.30 iscsi=ISCSIVolumeSource:2.8 name!=s:1 nfs=NFSVolumeSource:2.7 persistentVolumeClaim=PersistentVolumeClaimVolumeSource:2.10 photonPersistentDisk=PhotonPersistentDiskVolumeSource:2.23 portworxVolume=PortworxVolumeSource:2.24 projected=ProjectedVolumeSource:2.26 quobyte=QuobyteVolumeSource:2.21 rbd=RBDVolumeSource:2.11 scaleIO=ScaleIOVolumeSource:2.25 secret=SecretVolumeSource:2.6 storageos=StorageOSVolumeSource:2.27 vsphereVolume=VsphereVirtualDiskVolumeSource:2.20
+VolumeDevice: devicePath!=s:2 name!=s:1
+VolumeMount: mountPath!=s:3 mountPropagation=s:5 name!=s:1 readOnly=b:2 recursiveReadOnly=s:7 subPath=s:4 subPathExpr=s:6
+VolumeMountStatus: mountPath!=s:2 name!=s:1 readOnly=b:3 recursiveReadOnly=s:4
+VolumeNodeAffinity: required=NodeSelector:1
+VolumeProjection: clusterTrustBundle=ClusterTrustBundleProjection:5 configMap=ConfigMapProjection:3 downwardAPI=DownwardAPIProjection:2 secret=SecretProjection:1 serviceAccountToken=ServiceAccountTokenProjection:4
+VolumeResourceRequirements: limits={q}:1 requests={q}:2
+VsphereVirtualDiskVolumeSource: fsType=s:2 storagePolicyID=s:4 storagePolicyName=s:3 volumePath!=s:1
+WeightedPodAffinityTerm: podAffinityTerm!=PodAffinityTerm:2 weight!=i:1
+WindowsSecurityContextOptions: gmsaCredentialSpec=s:2 gmsaCredentialSpecName=s:1 hostProcess=b:4 runAsUserName=s:3
 `;
