@@ -7,6 +7,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { ProxyConfig } from "./config.ts";
 import { CONNECT_TIMEOUT_MS } from "./config.ts";
 import type { ConnectionManager } from "./connection_manager.ts";
+import type { DnsOptions } from "./dns/server.ts";
 import type { LocalWorkload } from "./local_workload.ts";
 import type { MeshState } from "./state/mod.ts";
 import { workloadIdentity } from "./state/mod.ts";
@@ -30,6 +31,8 @@ export interface Shared {
   readonly access: Logger;
   readonly logger: Logger;
   readonly config: ProxyConfig;
+  /** Undefined when DNS is not proxied. */
+  readonly dns: DnsOptions | undefined;
   readonly random: () => number;
   /** Resolves a host name to addresses of either family (workloads that have no address of their own). */
   readonly resolve: (hostname: string, family: 4 | 6 | undefined) => Promise<string[]>;

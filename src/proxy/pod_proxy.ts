@@ -3,6 +3,7 @@ import { HbonePool } from "../hbone/pool.ts";
 import { HboneServer } from "../hbone/server.ts";
 import { type ListenOptions, listenTcp, type Netns, type TcpListener, type TcpSocket } from "../net/mod.ts";
 import { DEFAULT_MARK, OUTBOUND_PORT, PASSTHROUGH_PORT } from "./config.ts";
+import { DnsProxy } from "./dns/server.ts";
 import { acceptInbound } from "./inbound.ts";
 import { LocalWorkload } from "./local_workload.ts";
 import { acceptOutbound } from "./outbound.ts";
@@ -20,6 +21,7 @@ export class PodProxy {
   readonly #server: HboneServer;
   readonly #pool: HbonePool;
   readonly #netns: Netns | undefined;
+  readonly #dns: DnsProxy | undefined;
   #left: Promise<void> | undefined;
 
   /**
@@ -54,6 +56,7 @@ export class PodProxy {
       this.#listen(shared, { port: OUTBOUND_PORT, mark, keepalive }, (socket) => acceptOutbound(pod, socket));
       this.#listen(shared, { port: PASSTHROUGH_PORT, mark, keepalive }, (socket) => acceptPassthrough(pod, socket));
       this.#listen(shared, { port: HBONE_PORT, mark }, (socket) => this.#server.serve(socket, pod.serverCertificate()));
+      this.#dns = shared.dns && new DnsProxy(pod, shared.dns);
     } catch (cause) {
       for (const listener of this.#listeners) listener.close();
       this.#pool.close();
@@ -77,6 +80,7 @@ export class PodProxy {
 
   async #leave(): Promise<void> {
     for (const listener of this.#listeners) listener.close();
+    this.#dns?.close();
     this.#server.drain();
     this.#pool.drain();
     await this.pod.idle();

@@ -15,6 +15,7 @@ import {
 import { Reactor } from "../../src/net/mod.ts";
 import {
   ConnectionManager,
+  DnsMetrics,
   MeshState,
   NodeProxy,
   PROXY_SETTINGS,
@@ -51,6 +52,7 @@ export interface LabNode {
   readonly state: MeshState;
   readonly connections: ConnectionManager;
   readonly proxy: NodeProxy;
+  readonly dns: boolean;
   readonly registry: Registry;
   /** Lines of scope `access`, without their time. */
   readonly access: string[];
@@ -95,8 +97,11 @@ export class MeshLab {
     }
   }
 
-  /** @param ca another CA, or none: the lab's */
-  node(name: string, ca: CertificateAuthority = this.#ca, env: Record<string, string> = {}): LabNode {
+  /**
+   * @param ca another CA than the lab's
+   * @param dnsServers name servers behind the DNS proxy; undefined for no DNS capture
+   */
+  node(name: string, ca: CertificateAuthority = this.#ca, dnsServers?: readonly string[]): LabNode {
     const access: string[] = [], log: string[] = [];
     const sink = {
       write: (line: string) => {
@@ -116,7 +121,13 @@ export class MeshLab {
       metrics: new TrafficMetrics(registry),
       access: logger.child("access"),
       logger,
-      config: readConfig(PROXY_SETTINGS, (key) => env[key]),
+      config: readConfig(PROXY_SETTINGS, () => undefined),
+      dns: dnsServers && {
+        metrics: new DnsMetrics(registry),
+        clusterDomain: "cluster.local",
+        preferredNamespace: "",
+        servers: () => dnsServers,
+      },
       random: Math.random,
       resolve: () => Promise.resolve([]),
     };
@@ -128,6 +139,7 @@ export class MeshLab {
       access,
       log,
       proxy: new NodeProxy(shared, registry, () => {}),
+      dns: dnsServers !== undefined,
     };
     for (const one of this.#resources.workloads) state.upsertWorkload(one);
     for (const one of this.#resources.services) state.upsertService(one);
@@ -154,7 +166,7 @@ export class MeshLab {
   }
 
   async capture(pod: MeshPod): Promise<void> {
-    await applyRedirect(pod.path, "nftables", { ...DEFAULT_REDIRECT, dnsCapture: false });
+    await applyRedirect(pod.path, "nftables", { ...DEFAULT_REDIRECT, dnsCapture: pod.node.dns });
     await this.hand(pod);
   }
 

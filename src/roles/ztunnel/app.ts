@@ -4,7 +4,16 @@ import { VERSION } from "../../core/version.ts";
 import { CertificateCache } from "../../identity/cache.ts";
 import { runZdsClient } from "../../inpod/zds_client.ts";
 import { Reactor } from "../../net/mod.ts";
-import { ConnectionManager, MeshState, NodeProxy, PodProxy, type Shared, TrafficMetrics } from "../../proxy/mod.ts";
+import {
+  ConnectionManager,
+  DnsMetrics,
+  MeshState,
+  NodeProxy,
+  PodProxy,
+  resolvConfServers,
+  type Shared,
+  TrafficMetrics,
+} from "../../proxy/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Registry } from "../../telemetry/metrics.ts";
 import { addProcessMetrics } from "../../telemetry/process_metrics.ts";
@@ -55,6 +64,14 @@ export async function startZtunnel({ config, env, logger, onEnd }: ZtunnelOption
     access: logger.child("access"),
     logger: logger.child("proxy"),
     config,
+    dns: config.dnsCapture
+      ? {
+        metrics: new DnsMetrics(registry),
+        clusterDomain: config.clusterDomain,
+        preferredNamespace: config.preferredNamespace,
+        servers: resolvConfServers(),
+      }
+      : undefined,
     random: Math.random,
     resolve: resolveHost,
   };

@@ -57,6 +57,12 @@ export const ZTUNNEL_SETTINGS = {
     0,
     "The pod's grace period; 0 when not known",
   ),
+  preferredNamespace: setting(
+    "PREFERED_SERVICE_NAMESPACE",
+    "string",
+    "",
+    "Namespace whose Services win where several have a name",
+  ),
   dnsCapture: setting("ISTIO_META_DNS_CAPTURE", "boolean", true, "Answer DNS on 15053"),
 };
 
