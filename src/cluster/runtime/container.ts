@@ -43,11 +43,13 @@ export interface RunningContainer {
 
 /**
  * $1 container, $2 working directory, the rest is the command. The first line of standard output is the process id as the
- * engine knows it, marked by a byte that no log line starts with.
+ * engine knows it, marked by a byte that no log line starts with. `become` comes from the file that
+ * {@linkcode writeBecome} writes.
  */
 const SCRIPT = `set -e
 read -r pid rest </.ambientd/proc/self/stat
 dir="/.ambientd/pod/containers/$1"
+. "$dir/become"
 if [ -f "$dir/files" ]; then
   mount -a -T "$dir/scratch"
   while read -r file; do
@@ -60,7 +62,7 @@ umount -R -l /.ambientd
 cd -- "$2" 2>/dev/null || { echo "cannot enter the working directory $2" >&2; exit 126; }
 shift 2
 printf '\\001%s\\n' "$pid"
-exec "$@"
+become "$@"
 `;
 
 const HANDSHAKE = 1, NEWLINE = 10;
@@ -79,13 +81,12 @@ export async function startContainer(
   start: ContainerStart,
 ): Promise<RunningContainer> {
   writeTables(root, podDir, start);
-  const env = Object.entries(start.env).map(([key, value]) => `${key}=${value}`);
-  const command = [...setprivArgs(start.security, ids), tool("env"), "-i", ...env, ...start.argv];
+  writeBecome(`${podDir}/containers/${start.name}`, start, ids);
   const process = new Deno.Command(tool("nsenter"), {
     args: [
       ...enterArgs(sandbox),
       ...[tool("unshare"), "--mount", "--propagation", "slave"],
-      ...[tool("sh"), root.script("container", SCRIPT), start.name, start.cwd, ...command],
+      ...[tool("sh"), root.script("container", SCRIPT), start.name, start.cwd, ...start.argv],
     ],
     stdin: "null",
     stdout: "piped",
@@ -135,6 +136,19 @@ export async function startContainer(
 /** Arguments of `nsenter` that lead into a pod. */
 export function enterArgs(sandbox: Sandbox, target = sandbox.pid): string[] {
   return ["-t", String(target), "-m", "-u", "-i", "-n", ...(sandbox.hostPID ? [] : ["-p"])];
+}
+
+/**
+ * Writes the shell function that turns into a command with the container's user, capabilities and environment. A file, since
+ * arguments of processes can be read by every user of the machine and the environment may hold secrets; and not the
+ * environment of the helpers, since it is the pod's to choose (think of LD_PRELOAD).
+ */
+function writeBecome(dir: string, { security, env }: ContainerStart, ids: IdMap): void {
+  const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
+  const words = [...setprivArgs(security, ids), tool("env"), "-i"];
+  words.push(...Object.entries(env).map(([name, value]) => `${name}=${value}`));
+  const text = `become() {\n  exec ${words.map(quote).join(" ")} "$@"\n}\n`;
+  Deno.writeTextFileSync(`${dir}/become`, text, { mode: 0o600 });
 }
 
 function writeTables(root: RootFs, podDir: string, start: ContainerStart): void {

@@ -193,7 +193,7 @@ export class ContainerRunner {
       this.#running = await startContainer(this.#sandbox!, this.#context.root, dir, this.#context.ids, {
         ...{ name: this.name, argv, env, cwd, mounts, security, log },
       });
-      this.#target = { sandbox: this.#sandbox!, pid: this.#running.pid, env, cwd, security, ids: this.#context.ids };
+      this.#target = { sandbox: this.#sandbox!, pid: this.#running.pid, dir: `${dir}/containers/${this.name}`, cwd };
     } catch (error) {
       log.close();
       if (error instanceof ContainerConfigError || error instanceof VolumeError) {

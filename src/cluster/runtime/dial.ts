@@ -1,6 +1,6 @@
 import { ApiError } from "../api_error.ts";
 import type { PodConnection } from "../contracts.ts";
-import { killTree } from "./exec.ts";
+import { endAll } from "./exec.ts";
 import { findProgram, tool } from "./host.ts";
 import type { Sandbox } from "./sandbox.ts";
 
@@ -46,6 +46,8 @@ export async function dialPod(sandbox: Sandbox, name: string, port: number): Pro
     clearEnv: true,
     env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
   }).spawn();
+  let ended = false;
+  process.status.then(() => ended = true);
   const reader = process.stdout.getReader();
   const first = await reader.read();
   if (first.done || first.value[0] !== 10) {
@@ -57,7 +59,7 @@ export async function dialPod(sandbox: Sandbox, name: string, port: number): Pro
   const close = () => {
     if (closed) return;
     closed = true;
-    killTree(process.pid);
+    void endAll(process.pid, () => ended);
     process.stdin.close().catch(() => {});
     reader.cancel().catch(() => {});
   };

@@ -2,29 +2,29 @@ import { ApiError } from "../api_error.ts";
 import type { ExecSession } from "../contracts.ts";
 import { childrenOf, enterArgs } from "./container.ts";
 import { run, tool } from "./host.ts";
-import { type IdMap, type SecurityContext, setprivArgs } from "./privileges.ts";
 import type { Sandbox } from "./sandbox.ts";
 
-/** Where a command is to run: a container's main process and what it was started with. */
+/** Where a command is to run. */
 export interface ExecTarget {
   sandbox: Sandbox;
+  /** The container's main process. */
   pid: number;
-  env: Readonly<Record<string, string>>;
+  /** The container's folder in the engine's view; `become` in it gives a command its user and environment. */
+  dir: string;
   cwd: string;
-  security: SecurityContext;
-  ids: IdMap;
 }
 
-/** Enters the container, changes the directory without failing, then becomes the command. */
-const ENTER = `cd -- "$1" 2>/dev/null; shift; exec "$@"`;
+/** $1 is the container's `become`: opened here, since inside the container there is no way to it. */
+const OPEN = `exec 3<"$1"; shift; exec "$@"`;
 
-function commandLine({ sandbox, pid, env, cwd, security, ids }: ExecTarget, command: readonly string[]): string[] {
-  const variables = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+/** Enters the working directory if it still exists, then becomes the command. */
+const ENTER = `. /proc/self/fd/3; exec 3<&-; cd -- "$1" 2>/dev/null; shift; become "$@"`;
+
+function commandLine({ sandbox, pid, dir, cwd }: ExecTarget, command: readonly string[]): string[] {
   return [
+    ...[tool("sh"), "-c", OPEN, "exec", `${dir}/become`],
     ...[tool("nsenter"), ...enterArgs(sandbox, pid)],
-    ...[tool("sh"), "-c", ENTER, "exec", cwd],
-    ...setprivArgs(security, ids),
-    ...[tool("env"), "-i", ...variables, ...command],
+    ...[tool("sh"), "-c", ENTER, "exec", cwd, ...command],
   ];
 }
 
@@ -47,29 +47,19 @@ export async function execToEnd(
 ): Promise<{ code: number; output: string }> {
   const process = spawn(commandLine(target, command), false);
   let timedOut = false;
+  let ended = false;
   const timer = setTimeout(() => {
     timedOut = true;
-    killTree(process.pid);
+    void endAll(process.pid, () => ended);
   }, timeoutMs);
   const output = await process.output();
+  ended = true;
   clearTimeout(timer);
   const text = new TextDecoder().decode(output.stdout) + new TextDecoder().decode(output.stderr);
   if (timedOut) {
     return { code: 124, output: `command timed out: "${command.join(" ")}" timed out after ${timeoutMs / 1000}s` };
   }
   return { code: output.code, output: text.slice(0, 10 * 1024) };
-}
-
-/** Ends a helper's children; the helper, which waits for them, ends with them. */
-export function killTree(pid: number): void {
-  const children = childrenOf(pid);
-  for (const child of children.length > 0 ? children : [pid]) {
-    try {
-      Deno.kill(child, "SIGKILL");
-    } catch {
-      // Ended meanwhile.
-    }
-  }
 }
 
 /** Starts a command in a container with its streams open, as `kubectl exec` wants it. */
@@ -79,10 +69,12 @@ export function execSession(
   options: { stdin: boolean; stdout: boolean; stderr: boolean; tty: boolean },
 ): ExecSession {
   if (command.length === 0) throw ApiError.badRequest("you must specify at least one command for the container");
-  const argv = options.tty ? terminal(command) : command;
-  const env = options.tty ? { TERM: "xterm", ...target.env } : target.env;
-  const process = spawn(commandLine({ ...target, env }, argv), options.stdin);
-  const exit = process.status.then((status) => status.code);
+  const process = spawn(commandLine(target, options.tty ? terminal(command) : command), options.stdin);
+  let ended = false;
+  const exit = process.status.then((status) => {
+    ended = true;
+    return status.code;
+  });
   const unused = (stream: ReadableStream<Uint8Array>) => void stream.pipeTo(new WritableStream()).catch(() => {});
   // A terminal has one output; what the helpers complain about joins it, so that a failed start can be read.
   const stdout = options.tty ? joined([process.stdout, process.stderr]) : process.stdout;
@@ -95,33 +87,48 @@ export function execSession(
     ...(options.stderr && !options.tty ? { stderr: process.stderr } : {}),
     resize(columns, rows) {
       if (options.tty) {
-        resizing = resizing.then(() => resizeTerminal(target, process.pid, columns, rows)).catch(() => {});
+        resizing = resizing.then(() => resizeTerminal(target, process.pid, () => ended, columns, rows)).catch(() => {});
       }
     },
     exit,
     kill() {
-      for (const signal of ["SIGHUP", "SIGKILL"] as const) {
-        for (const pid of descendants(process.pid)) {
-          try {
-            Deno.kill(pid, signal);
-          } catch {
-            // Ended meanwhile.
-          }
-        }
-      }
+      void endAll(process.pid, () => ended);
     },
   };
+}
+
+/**
+ * Ends the command and what it has started. The helpers are left to end by themselves: killed first they would orphan the
+ * command, and a command that has not been started yet is waited for.
+ */
+export async function endAll(helper: number, ended: () => boolean): Promise<void> {
+  for (let round = 0; !ended(); round++) {
+    for (const pid of descendants(helper)) {
+      try {
+        Deno.kill(pid, round === 0 ? "SIGHUP" : "SIGKILL");
+      } catch {
+        // Ended meanwhile.
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** util-linux `script` gives the command a terminal of the container's own devpts. */
 function terminal(command: string[]): string[] {
   const quoted = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
-  return [tool("script"), "-q", "-e", "-E", "never", "-c", `exec ${quoted}`, "/dev/null"];
+  return [tool("env"), "TERM=xterm", tool("script"), "-q", "-e", "-E", "never", "-c", `exec ${quoted}`, "/dev/null"];
 }
 
 /** Sets the size of the terminal that the command under `script` has, once it has one. */
-async function resizeTerminal(target: ExecTarget, helper: number, columns: number, rows: number): Promise<void> {
-  for (let tries = 0; tries < 50; tries++) {
+async function resizeTerminal(
+  target: ExecTarget,
+  helper: number,
+  ended: () => boolean,
+  columns: number,
+  rows: number,
+): Promise<void> {
+  while (!ended()) {
     for (const pid of descendants(helper).reverse()) {
       let device: string;
       try {
@@ -134,7 +141,6 @@ async function resizeTerminal(target: ExecTarget, helper: number, columns: numbe
       await run([tool("nsenter"), "-t", String(target.pid), "-m", tool("stty"), "-F", device, ...size]);
       return;
     }
-    if (descendants(helper).length === 0) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -50,11 +50,17 @@ export function fabricBatch(): Promise<IpBatch> {
   return fabric ??= build();
 }
 
-/** Ends the fabric's helper process; the bridge lives as long as the namespace. */
+/** Takes the fabric down. */
 export async function closeFabric(): Promise<void> {
-  const current = fabric;
+  const current = await fabric;
   fabric = undefined;
-  await (await current)?.close();
+  const commands = [
+    "link del fabric0",
+    `addr del ${PROBE_SOURCE}/32 dev lo`,
+    "route del unreachable default metric 4096",
+  ];
+  await current?.run("remove the fabric", commands).catch(() => {});
+  await current?.close();
 }
 
 async function build(): Promise<IpBatch> {

@@ -68,7 +68,8 @@ exec sleep infinity >/dev/null 2>&1 </dev/null
 /** @throws MeshError `sandbox_setup` with what the kernel or a tool complained about */
 export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { node, root, uid, ip } = options;
-  const dir = `${node.dir}/pods/${uid}`, veth = `veth${uid.replaceAll("-", "").slice(0, 11)}`;
+  // A new name each time: the kernel takes its while to remove the link of an earlier sandbox.
+  const dir = `${node.dir}/pods/${uid}`, veth = `veth${crypto.randomUUID().slice(0, 8)}`;
   Deno.writeTextFileSync(`${dir}/sandbox.fstab`, sandboxTable(options));
   if (ip) {
     Deno.writeTextFileSync(
