@@ -19,7 +19,7 @@ Deno.test("unknown flags and values are usage errors that name them", async () =
       [["up", "--nodes=none"], /--nodes "none"/],
       [["up", "--mesh=sidecar"], /sidecar/],
       [["up", "--name=Not_A_Name"], /Not_A_Name/],
-      [["up", "extra"], /"extra"/],
+      [["up", "extra"], /extra/],
       [["down", "--nope"], /--nope/],
       [["nosuchrole"], /"nosuchrole"/],
     ];

@@ -4,7 +4,7 @@ import type { TestCluster } from "../../support/cluster.ts";
 import { enrol, podFacts, PRODUCTPAGE, type Scenario, served } from "./scenario.ts";
 
 /** Requests that one curl sends over one connection, five a second: enough to reach over a change of labels. */
-const REQUESTS = 60;
+const REQUESTS = 40;
 
 /** Unlabelling gives plain traffic back without a restart; connections open while pods leave or join live on. */
 export const leaving: Scenario = async (cluster) => {
