@@ -8,6 +8,7 @@ import { loadPki } from "./auth/pki.ts";
 import { RbacAuthorizer } from "./auth/rbac.ts";
 import { ServiceAccountTokens } from "./auth/tokens.ts";
 import { bootstrapObjects } from "./bootstrap.ts";
+import { loadCel } from "./crd/cel.ts";
 import { ApiCore } from "./core.ts";
 import { DefinitionsController } from "./crd/definitions_controller.ts";
 import type { Gateway } from "./http/gateway.ts";
@@ -87,6 +88,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       backend: () => backend,
       closing: closing.signal,
     };
+    // Stored definitions may have rules; reading the evaluator need not hold up the start.
+    if (store.count("apiextensions.k8s.io/customresourcedefinitions") > 0) void loadCel();
     const listeners = await listenHttps(gateway, pki, options.listen);
     return {
       api,

@@ -4,6 +4,7 @@ import { isDnsLabel, isSubdomain } from "../names.ts";
 import { compareVersions } from "../registry.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { FieldError, ResourceType, TypeVersion } from "../types.ts";
+import { celProblem } from "./cel.ts";
 import { compilePattern } from "./patterns.ts";
 
 /** The resource type that a CustomResourceDefinition describes. */
@@ -115,6 +116,14 @@ function validateSchema(schema: any, path: string, errors: FieldError[], depth: 
   }
   if (schema.pattern !== undefined && schema.pattern !== "" && !compilePattern(schema.pattern)) {
     errors.push(field.invalid(`${path}.pattern`, schema.pattern, "must be a valid regular expression, but isn't"));
+  }
+  for (const [i, { rule }] of (schema["x-kubernetes-validations"] ?? []).entries()) {
+    const at = `${path}.x-kubernetes-validations[${i}].rule`;
+    // Optional syntax is the one part of the language that the evaluator does not read; such rules warn when they are met.
+    const problem = typeof rule === "string" && !rule.includes(".?") && !rule.includes("[?")
+      ? celProblem(rule)
+      : undefined;
+    if (problem) errors.push(field.invalid(at, rule, `compilation failed: ERROR: ${problem}`));
   }
   for (const forbidden of ["$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "id"]) {
     if (schema[forbidden] !== undefined) {

@@ -4,6 +4,7 @@ import { systemContext } from "../context.ts";
 import type { ApiCore } from "../core.ts";
 import { timestamp } from "../metadata.ts";
 import type { StoreEvent } from "../../store/history.ts";
+import { loadCel } from "./cel.ts";
 import { typeFromDefinition } from "./definition.ts";
 
 const KEY = "apiextensions.k8s.io/customresourcedefinitions";
@@ -53,6 +54,8 @@ export class DefinitionsController {
     // The definition's status and metadata do not change what is served.
     if (known?.crd?.spec === crd.spec) return;
     if (known && !known.crd) return;
+    // Writes of the cluster's own parts cannot wait for the evaluator as those over HTTP do.
+    void loadCel();
     this.#core.registry.set(typeFromDefinition(crd));
   }
 

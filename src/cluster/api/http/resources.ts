@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { ApiError } from "../../api_error.ts";
 import type { DeleteOptions, KubeObject, PatchType } from "../../contracts.ts";
+import { loadCel } from "../crd/cel.ts";
 import { callWebhooks } from "../webhooks/call.ts";
 import type { FieldValidation, WriteContext } from "../context.ts";
 import { methodNotAllowed, unknownPath, unsupportedMediaType } from "../errors.ts";
@@ -110,6 +111,7 @@ async function write(
 ): Promise<void> {
   const format = negotiate(call.request.headers.accept);
   const context = writeContext(call, warnings);
+  if (type.crd || type.group === "apiextensions.k8s.io") await loadCel();
   const object = await action(context);
   await call.gateway.core.store.committed();
   const created = (context as { created?: boolean }).created;
