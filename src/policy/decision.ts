@@ -40,6 +40,8 @@ export interface Decision {
   readonly reason: string;
   /** What matched; undefined when the outcome is that nothing did. */
   readonly by: MatchPlace | undefined;
+  /** `namespace/name` of the policies that refused: the DENY that matched, or every ALLOW that did not. */
+  readonly refusedBy: readonly string[];
   /** Dry-run policies that matched: logged, never enforced. */
   readonly dryRun: readonly MatchPlace[];
 }

@@ -26,7 +26,8 @@ export function connectionFacts(from: {
  */
 export function evaluate(facts: ConnectionFacts, policies: readonly CompiledPolicy[]): Decision {
   const dryRunDeny: MatchPlace[] = [], dryRunAllow: MatchPlace[] = [];
-  let denied: MatchPlace | undefined, allowed: MatchPlace | undefined, allowPolicies = 0;
+  const allowPolicies: string[] = [];
+  let denied: MatchPlace | undefined, allowed: MatchPlace | undefined;
   for (const { policy, match } of policies) {
     if (policy.dryRun) {
       const place = match(facts);
@@ -34,20 +35,22 @@ export function evaluate(facts: ConnectionFacts, policies: readonly CompiledPoli
     } else if (policy.action === "DENY") {
       denied ??= match(facts);
     } else {
-      allowPolicies++;
+      allowPolicies.push(policyKey(policy));
       allowed ??= match(facts);
     }
   }
   if (denied) {
-    const reason = `explicitly denied by: ${policyKey(denied.policy)}`;
-    return decision(false, "denied_by_policy", reason, denied, dryRunDeny);
+    const key = policyKey(denied.policy);
+    return decision(false, "denied_by_policy", `explicitly denied by: ${key}`, denied, dryRunDeny, [key]);
   }
   const dryRun = [...dryRunDeny, ...dryRunAllow];
   if (allowed) {
     return decision(true, "allowed_by_policy", `explicitly allowed by: ${policyKey(allowed.policy)}`, allowed, dryRun);
   }
-  if (allowPolicies > 0) {
-    return decision(false, "no_allow_matched", "allow policies exist, but none allowed", undefined, dryRun);
+  if (allowPolicies.length > 0) {
+    // ztunnel's words, and the names that it leaves out.
+    const reason = `allow policies exist, but none allowed: ${shorten(allowPolicies)}`;
+    return decision(false, "no_allow_matched", reason, undefined, dryRun, allowPolicies);
   }
   return decision(true, "allowed_by_default", "no allow policies apply", undefined, dryRun);
 }
@@ -58,8 +61,15 @@ function decision(
   reason: string,
   by: MatchPlace | undefined,
   dryRun: readonly MatchPlace[],
+  refusedBy: readonly string[] = [],
 ): Decision {
-  return { allowed, code, reason, by, dryRun };
+  return { allowed, code, reason, by, refusedBy, dryRun };
+}
+
+/** Names for a log line; a long list is cut. */
+function shorten(names: readonly string[]): string {
+  const shown = names.slice(0, 5).join(", ");
+  return names.length > 5 ? `${shown} and ${names.length - 5} more` : shown;
 }
 
 /** `rule[1] match[0,2]`: the place for people, in logs and in `ctl`. */

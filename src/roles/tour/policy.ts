@@ -7,7 +7,6 @@ import {
   awaitEnrolment,
   curlProductpage,
   eventually,
-  execIn,
   expect,
   labelNamespace,
   podOf,
@@ -15,6 +14,7 @@ import {
   type TourContext,
   type TourStep,
 } from "./context.ts";
+import { awaitWire, readWire } from "./wiretap.ts";
 
 const CURL_RECEIVE_ERROR = 56;
 const POLICY_TAKES_EFFECT_MS = 15_000;
@@ -73,14 +73,17 @@ export const POLICY: readonly TourStep[] = [
       const ztunnels = await tour.client.list("v1", "Pod", { namespace: "istio-system", labelSelector: "app=ztunnel" });
       const ztunnel = ztunnels.find((pod) => pod.spec.nodeName === target.spec.nodeName)!;
       const { body } = await podRequest(tour.client, "istio-system", ztunnel.metadata.name, 15020, "GET", "/metrics");
-      const series = body.split("\n").find((text) =>
-        text.startsWith("istio_tcp_connections_failed_total{") && text.includes('response_flags="DENY"') &&
-        text.includes('source_workload="notsleep"') && text.includes('destination_workload="productpage-v1"')
-      );
-      expect(series, "no series counts the denial");
+      const value = (name: string, ...labels: string[]) => {
+        const found = body.split("\n").find((text) =>
+          text.startsWith(`${name}{`) && labels.every((label) => text.includes(label))
+        );
+        expect(found, `no series of ${name} counts the denial`);
+        return `${name}{${labels.join(", ")}, …} ${found.split(" ").at(-1)}`;
+      };
       return [
         line.text.replaceAll("\t", " "),
-        `istio_tcp_connections_failed_total{…response_flags="DENY"…} ${series.split(" ").at(-1)}`,
+        value("istio_tcp_connections_failed_total", 'source_workload="notsleep"', 'response_flags="DENY"'),
+        value("ambientd_authorization_denied_total", 'policy="default/productpage-viewer"'),
       ];
     },
   },
@@ -120,13 +123,13 @@ export const POLICY: readonly TourStep[] = [
       await labelNamespace(tour, "default", { "istio.io/dataplane-mode": null });
       const pods = await awaitEnrolment(tour, false);
       const line = await eventually(tour, 15_000, () => served(tour, "notsleep"));
-      const { stdout } = await execIn(tour, "sleep", [
-        "sh",
-        "-c",
-        "nft list ruleset 2>/dev/null | grep -c 15001 || true",
-      ]);
-      expect(stdout.trim() === "0" || stdout.trim() === "", "redirect rules are left in the pod of sleep");
-      return [`${pods.length} pods left, none restarted`, line, "no redirect rule is left in their namespaces"];
+      // Plain text on the wire again: nothing redirects the pods' connections any more.
+      const before = await readWire(tour);
+      await served(tour, "ratings");
+      await served(tour, "sleep");
+      const wire = await awaitWire(tour, (seen) => seen.plainText > before.plainText, "requests still travel in TLS");
+      expect(wire.hboneSegments === before.hboneSegments, "HBONE connections still carry requests");
+      return [`${pods.length} pods left, none restarted`, line, "on the wire: the page is readable again"];
     },
   },
   {

@@ -6,6 +6,7 @@ import { runZdsClient } from "../../inpod/zds_client.ts";
 import { Reactor } from "../../net/mod.ts";
 import {
   ConnectionManager,
+  denialMetric,
   DnsMetrics,
   MeshState,
   NodeProxy,
@@ -54,7 +55,12 @@ export async function startZtunnel({ config, env, logger, onEnd }: ZtunnelOption
   const client = await certificateSource(config, env);
   const certificates = new CertificateCache({ client, logger: logger.child("identity") });
   const reactor = new Reactor({ logger: logger.child("reactor") });
-  const connections = new ConnectionManager(state, logger.child("policy"), config.policyInfoLogging);
+  const connections = new ConnectionManager(
+    state,
+    logger.child("policy"),
+    config.policyInfoLogging,
+    denialMetric(registry),
+  );
   const shared: Shared = {
     reactor,
     state,
