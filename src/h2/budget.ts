@@ -1,7 +1,7 @@
 /**
  * How much useless work a peer may cause: every frame that costs us something and moves nothing (PING, SETTINGS, PRIORITY,
- * an empty DATA, a reset before the answer, …) takes a token; tokens come back with time and with real traffic. This bounds
- * settings, ping, reset and empty-frame floods by one rule.
+ * an empty DATA, a reset before the answer, …) takes a token; tokens come back with time and with real traffic (one a KiB, so
+ * that a peer may credit windows in small steps). This bounds settings, ping, reset and empty-frame floods by one rule.
  */
 export class Budget {
   #tokens: number;

@@ -380,7 +380,7 @@ export class H2Connection implements TransportConsumer, Runnable {
         this.#held += length - payload;
         stream.consumed(length - payload);
       }
-      if (payload > 0) this.#waste.earn(1);
+      if (payload > 0) this.#waste.earn(1 + (payload >> 10));
     }
     if (payload === 0 && (flags & h2.FLAG_END_STREAM) === 0 && !this.#spend(1)) return 0;
     this.#dataEnd = (flags & h2.FLAG_END_STREAM) !== 0;
@@ -856,7 +856,7 @@ export class H2Connection implements TransportConsumer, Runnable {
   commitData(stream: H2Stream, bytes: number): void {
     stream.sendWindow -= bytes;
     this.sendWindow -= bytes;
-    this.#waste.earn(1);
+    this.#waste.earn(1 + (bytes >> 10));
     const frame = stream.roomIovecs === 0 ? bytes : this.#peerFrame;
     for (let left = bytes; left > 0; left -= frame) {
       const part = Math.min(left, frame);

@@ -13,6 +13,7 @@ import {
 import { sysError } from "../sys/errno.ts";
 import { libc } from "../sys/libc.ts";
 import { allocate, BASE, I32 } from "../sys/memory.ts";
+import { trimChunks } from "./byte_queue.ts";
 import { type Timer, Timers } from "./timers.ts";
 
 /** Something with a descriptor that the reactor watches. */
@@ -87,7 +88,7 @@ export class Reactor {
 
   constructor(options: ReactorOptions = {}) {
     this.#logger = options.logger ?? new Logger("reactor");
-    this.#timers = new Timers(this.now);
+    this.#timers = new Timers(this.now, (thrown) => this.#report("a timer failed", thrown));
     this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
     if (this.#epoll < 0) throw sysError("cannot make an epoll instance");
     this.#wakeup = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -283,7 +284,7 @@ export class Reactor {
     try {
       handler.onEvents(events);
     } catch (thrown) {
-      this.#logger.error("cannot handle an event", { error: describeError(thrown), stack: (thrown as Error).stack });
+      this.#report("an event handler failed", thrown);
       if (handler.slot >= 0) handler.onReactorStop();
     }
   }
@@ -292,8 +293,16 @@ export class Reactor {
     try {
       runnable.run();
     } catch (thrown) {
-      this.#logger.error("cannot continue", { error: describeError(thrown), stack: (thrown as Error).stack });
+      this.#report("deferred work failed", thrown);
     }
+  }
+
+  /** A callback must never end the loop: everybody else's connections live on it. */
+  #report(what: string, thrown: unknown): void {
+    this.#logger.error(what, {
+      error: describeError(thrown),
+      stack: thrown instanceof Error ? thrown.stack : undefined,
+    });
   }
 
   #flush(): void {
@@ -307,6 +316,7 @@ export class Reactor {
 
   /** Waits in another thread until an event, a timer or {@linkcode wake}. */
   async #sleep(): Promise<void> {
+    trimChunks();
     const wait = this.#timers.untilNext(this.now);
     this.#asleepUntil = wait < 0 ? Infinity : this.now + wait;
     if (this.#again.length > 0 || this.#stopping) {

@@ -27,7 +27,8 @@ export class Timers {
   #tick: number;
   #count = 0;
 
-  constructor(now: number) {
+  /** What a callback throws goes to `onError`, so that the other callbacks still run. */
+  constructor(now: number, readonly onError: (thrown: unknown) => void) {
     this.#tick = Math.floor(now / TICK_MS);
   }
 
@@ -98,7 +99,11 @@ export class Timers {
       const timer: Timer = due;
       due = timer.next;
       timer.next = null;
-      timer.fire();
+      try {
+        timer.fire();
+      } catch (thrown) {
+        this.onError(thrown);
+      }
     }
     return any;
   }
