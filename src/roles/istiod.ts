@@ -1,8 +1,10 @@
 import { shutdownSignal } from "../core/drain.ts";
 import { describeError } from "../core/errors.ts";
 import { VERSION } from "../core/version.ts";
+import { KubeClient } from "../kube/client.ts";
 import { Logger, LogLevels } from "../telemetry/logger.ts";
 import { istiodHelp, readIstiodConfig } from "./istiod/config.ts";
+import { readRootSecret } from "./istiod/root_secret.ts";
 
 /** How long streams and calls may go on after SIGTERM. */
 const GRACE_MS = 2_000;
@@ -20,12 +22,21 @@ export async function run(args: string[]): Promise<number> {
   const logger = new Logger("istiod", { levels, json: config.logJson });
   if (problem !== undefined) logger.warn("cannot use --log_output_level", { problem });
 
+  const client = await KubeClient.fromEnvironment({
+    kubeconfig: config.kubeconfig || undefined,
+    context: config.context || undefined,
+    env: lookup,
+  });
+  // Connecting takes as long as loading the rest: both at once.
+  const rootSecret = readRootSecret(client, config.namespace);
+  rootSecret.catch(() => {});
   const end = new AbortController();
   let fatal: unknown;
   const { startIstiod } = await import("./istiod/app.ts");
   const istiod = await startIstiod({
     config,
-    env: lookup,
+    client,
+    rootSecret,
     logger,
     onEnd: (thrown) => {
       fatal ??= thrown;

@@ -2,13 +2,12 @@
 
 import { Backoff, sleep } from "../../core/backoff.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
-import type { EnvLookup } from "../../core/config.ts";
 import { describeError, MeshError } from "../../core/errors.ts";
 import { Readiness } from "../../core/readiness.ts";
 import { VERSION } from "../../core/version.ts";
 import type { Authenticator } from "../../identity/authenticate.ts";
 import { AmbientIndex, type IndexInputs, type MeshSettings } from "../../index/mod.ts";
-import { Informer, KubeApiError, KubeClient, LeaderElection, RESOURCES } from "../../kube/mod.ts";
+import { Informer, type KubeClient, type KubeObject, LeaderElection, RESOURCES } from "../../kube/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Registry } from "../../telemetry/metrics.ts";
 import { addProcessMetrics } from "../../telemetry/process_metrics.ts";
@@ -22,6 +21,7 @@ import { defaultMeshConfig, type MeshConfig, readMeshConfig } from "./mesh_confi
 import { podLookup } from "./pod_lookup.ts";
 import { Publisher } from "./publisher.ts";
 import { RootCa } from "./root_ca.ts";
+import { readRootSecret } from "./root_secret.ts";
 import { RootConfigMaps } from "./root_config_maps.ts";
 import type { GrpcServed } from "./serving.ts";
 import { StatusWriter } from "./status_writer.ts";
@@ -29,7 +29,10 @@ import { tokenReviewer } from "./token_review.ts";
 
 export interface IstiodOptions {
   readonly config: IstiodConfig;
-  readonly env: EnvLookup;
+  /** Closed when istiod has ended. */
+  readonly client: KubeClient;
+  /** The root's Secret, asked for while this module was loading; asked for again when that fails. */
+  readonly rootSecret?: Promise<KubeObject | undefined>;
   readonly logger: Logger;
   readonly clock?: Clock;
   /** Something failed beyond repair: the role must end. */
@@ -51,14 +54,10 @@ const LEASE = "istio-leader";
 /**
  * Starts istiod; readiness tells when it serves. An API that does not answer is waited for.
  *
- * @throws MeshError `invalid_kubeconfig`, `listen_failed`
+ * @throws MeshError `listen_failed`
  */
-export async function startIstiod({ config, env, logger, clock = systemClock, onEnd }: IstiodOptions): Promise<Istiod> {
-  const client = await KubeClient.fromEnvironment({
-    kubeconfig: config.kubeconfig || undefined,
-    context: config.context || undefined,
-    env,
-  });
+export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
+  const { config, client, logger, clock = systemClock, onEnd } = options;
   const stop = new AbortController(), closers: (() => unknown)[] = [];
   const readiness = new Readiness(), registry = new Registry();
   const done = {
@@ -73,7 +72,7 @@ export async function startIstiod({ config, env, logger, clock = systemClock, on
   const informers = newInformers(client, logger.child("kube")), inputs = storesOf(informers);
   let mesh = defaultMeshConfig(config);
   const index = new AmbientIndex(inputs, settingsOf(config, mesh));
-  const publisher = new Publisher(index, registry);
+  const publisher = new Publisher(index, registry, logger.child("ambient"));
   for (const name of Object.keys(informers) as (keyof IndexInputs)[]) {
     informers[name].onChange((changes) => publisher.changed(name, changes));
   }
@@ -139,7 +138,12 @@ export async function startIstiod({ config, env, logger, clock = systemClock, on
   async function boot(signal: AbortSignal): Promise<void> {
     const serving = import("./serving.ts");
     serving.catch(() => {});
-    await reachable(client, logger, signal);
+    let asked = options.rootSecret;
+    const rootSecret = await retried(signal, logger, () => {
+      const answer = asked ?? readRootSecret(client, config.namespace, signal);
+      asked = undefined;
+      return answer;
+    });
     const meshMap = new Informer({
       client,
       type: RESOURCES.configMaps,
@@ -153,31 +157,29 @@ export async function startIstiod({ config, env, logger, clock = systemClock, on
     const configured = until(signal, meshMap.synced).then(() => configure(meshText()));
     configured.catch(() => {});
 
-    const ca = await retried(signal, logger, () =>
+    const loading = retried(signal, logger, () =>
       RootCa.load({
         client,
         config,
+        known: rootSecret,
         trustDomain: () => configured.then(() => mesh.trustDomain),
         logger: logger.child("ca"),
         clock,
         onChange: () => configMaps.refresh(),
       }));
-    closers.push(() => ca.close());
-    ca.watch();
-    done.ca();
-    await configured;
-    meshMap.onChange(() => void configure(meshText()));
-    const configMaps = new RootConfigMaps({
-      client,
-      logger: logger.child("rootcert"),
-      name: config.rootConfigMap,
-      rootPem: () => ca.authority.rootPem,
-      namespaces: informers.namespaces,
-    });
+    loading.catch(() => {});
     const statuses = new StatusWriter({
       client,
       logger: logger.child("status"),
       authorizationPolicies: inputs.authorizationPolicies,
+    });
+    const configMaps = new RootConfigMaps({
+      client,
+      logger: logger.child("rootcert"),
+      name: config.rootConfigMap,
+      ownNamespace: config.namespace,
+      rootPem: () => loading.then(({ authority }) => authority.rootPem),
+      namespaces: informers.namespaces,
     });
     configMaps.start();
     closers.push(() => configMaps.stop());
@@ -195,6 +197,13 @@ export async function startIstiod({ config, env, logger, clock = systemClock, on
     });
     election.start();
     closers.push(() => election.stop());
+
+    const ca = await loading;
+    closers.push(() => ca.close());
+    ca.watch();
+    done.ca();
+    await configured;
+    meshMap.onChange(() => void configure(meshText()));
 
     const { authenticatorsOf, caMetrics, servePlain, serveSecure } = await serving;
     authenticators = authenticatorsOf(config, tokenReviewer(client), () => mesh.trustDomain);
@@ -259,14 +268,6 @@ function settingsOf(config: IstiodConfig, mesh: MeshConfig): MeshSettings {
     rootNamespace: mesh.rootNamespace,
     dryRunPolicies: config.dryRunPolicies,
   };
-}
-
-/** Resolves once the API has answered anything at all. */
-async function reachable(client: KubeClient, logger: Logger, signal: AbortSignal): Promise<void> {
-  await retried(signal, logger, () =>
-    client.request("GET", "/version", { signal, timeoutMs: 5_000 }).catch((error) => {
-      if (!(error instanceof KubeApiError)) throw error;
-    }));
 }
 
 /** Repeats what fails for want of the API; anything else is the caller's to handle. */

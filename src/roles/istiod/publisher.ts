@@ -1,5 +1,6 @@
 import type { AmbientIndex, IndexDelta, IndexInputs, StatusReport } from "../../index/mod.ts";
 import type { Change } from "../../kube/mod.ts";
+import type { Logger } from "../../telemetry/logger.ts";
 import type { Registry } from "../../telemetry/metrics.ts";
 import {
   AddressStore,
@@ -34,8 +35,13 @@ export class Publisher {
   #open = false;
   #scheduled = false;
 
-  constructor(index: AmbientIndex, registry: Registry) {
+  /** What was said of PeerAuthentications, which have no condition to say it in. */
+  #problems = "";
+  readonly #logger: Logger;
+
+  constructor(index: AmbientIndex, registry: Registry, logger: Logger) {
     this.#index = index;
+    this.#logger = logger;
     this.#updates = registry.counter("pilot_inbound_updates", "Total number of updates received by pilot.", ["type"]);
     const services = registry.gauge("pilot_services", "Total services known to pilot.").with();
     registry.onCollect(() => services.set(index.services.size));
@@ -86,6 +92,13 @@ export class Publisher {
       ],
       [...delta.services.removed, ...delta.workloads.removed],
     );
+    const problems = JSON.stringify([...this.#index.peerProblems]);
+    if (problems !== this.#problems) {
+      this.#problems = problems;
+      for (const [name, found] of this.#index.peerProblems) {
+        this.#logger.warn("PeerAuthentication cannot be understood", { name, problems: found.join("; ") });
+      }
+    }
     if (delta.statuses.changed.length > 0) this.#onStatuses?.(found(delta.statuses.changed, statuses));
   }
 }

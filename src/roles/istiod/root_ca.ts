@@ -14,16 +14,19 @@ import {
   renewSelfSignedCa,
 } from "../../identity/ca_material.ts";
 import { isApiStatus, type KubeClient, type KubeObject, RESOURCES } from "../../kube/mod.ts";
+import { readRootSecret, ROOT_SECRET as SECRET } from "./root_secret.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { IstiodConfig } from "./config.ts";
 
-const SECRET = "istio-ca-secret", SECRET_TYPE = "istio.io/ca-root";
+const SECRET_TYPE = "istio.io/ca-root";
 
 export interface RootCaOptions {
   readonly client: KubeClient;
   readonly config: IstiodConfig;
   /** Of the mesh, for a new root; known a little later than the rest. */
   readonly trustDomain: () => Promise<string>;
+  /** The Secret as somebody has read it already. */
+  readonly known?: KubeObject;
   readonly logger: Logger;
   readonly clock: Clock;
   /** The root, or what signs, has changed. */
@@ -143,37 +146,44 @@ export class RootCa {
 }
 
 /** The self-signed CA in the Secret. When several replicas start at once, the first to create it decides. */
-async function sharedCa({ client, config, trustDomain, logger, clock }: RootCaOptions): Promise<CaMaterial> {
-  const { namespace } = config;
+async function sharedCa(options: RootCaOptions): Promise<CaMaterial> {
+  const { client, config, logger } = options, { namespace } = config;
+  let secret = options.known;
   for (let attempt = 0; attempt < 5; attempt++) {
-    const secret = await client.get(RESOURCES.secrets, namespace, SECRET);
     const material = secret && materialOf(secret);
     if (material) {
       logger.info("using the self-signed CA", { secret: `${namespace}/${SECRET}` });
       return material;
     }
-    const fresh = await newSelfSignedCa({
-      trustDomain: await trustDomain(),
-      ttlMs: config.selfSignedTtlMs,
-      key: { kind: "RSA", bits: config.selfSignedRsaBits },
-      now: clock.now(),
-    });
+    const fresh = await newRoot(options);
     const data = encode(caToSecretData(fresh));
     try {
       if (secret) await client.update(RESOURCES.secrets, { ...secret, data });
-      else {
-        await client.create(RESOURCES.secrets, { metadata: { namespace, name: SECRET }, type: SECRET_TYPE, data });
-      }
+      else await client.create(RESOURCES.secrets, { metadata: { namespace, name: SECRET }, type: SECRET_TYPE, data });
       logger.info("made a self-signed CA", { secret: `${namespace}/${SECRET}` });
       return fresh;
     } catch (error) {
       if (!isApiStatus(error, 409)) throw error;
+      secret = await readRootSecret(client, namespace);
     }
   }
   throw new MeshError(
     "ca_contended",
     `cannot agree on the CA in Secret "${namespace}/${SECRET}"; other replicas keep changing it`,
   );
+}
+
+/** A new root. The key takes a tenth of a second to make, so it does not wait for the trust domain, which is rarely another. */
+async function newRoot({ config, trustDomain, clock }: RootCaOptions): Promise<CaMaterial> {
+  const make = (trustDomain: string) =>
+    newSelfSignedCa({
+      trustDomain,
+      ttlMs: config.selfSignedTtlMs,
+      key: { kind: "RSA", bits: config.selfSignedRsaBits },
+      now: clock.now(),
+    });
+  const [likely, actual] = await Promise.all([make(config.trustDomain), trustDomain()]);
+  return actual === config.trustDomain ? likely : await make(actual);
 }
 
 function materialOf({ data }: KubeObject): CaMaterial | undefined {

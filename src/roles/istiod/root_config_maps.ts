@@ -10,7 +10,9 @@ export interface RootConfigMapOptions {
   readonly logger: Logger;
   /** Of the ConfigMap. */
   readonly name: string;
-  readonly rootPem: () => string;
+  /** Served first: istiod's neighbours cannot start without. */
+  readonly ownNamespace: string;
+  readonly rootPem: () => Promise<string>;
   readonly namespaces: Informer;
 }
 
@@ -56,6 +58,8 @@ export class RootConfigMaps {
       [this.#options.namespaces.synced, this.#configMaps.synced].map((synced) => unless(signal, synced)),
     );
     this.refresh();
+    // A failure here is met again in the queue.
+    await this.#reconcile(this.#options.ownNamespace, signal).catch(() => {});
     await this.#queue.run(signal, (namespace) => this.#reconcile(namespace, signal), (namespace, error) => {
       this.#options.logger.warn("cannot write the root certificate", { namespace, error: describeError(error) });
     });
@@ -65,7 +69,9 @@ export class RootConfigMaps {
     const { client, name, rootPem, namespaces, logger } = this.#options;
     const object = namespaces.store.get(namespace);
     if (!object || object.metadata.deletionTimestamp || object.status?.phase === "Terminating") return;
-    const wanted = { [KEY]: rootPem() }, existing = this.#configMaps.store.get(`${namespace}/${name}`);
+    const wanted = { [KEY]: await rootPem() };
+    signal.throwIfAborted();
+    const existing = this.#configMaps.store.get(`${namespace}/${name}`);
     if (existing && existing.data?.[KEY] === wanted[KEY] && existing.metadata.labels?.[LABEL] === "true") return;
     try {
       if (existing) {
