@@ -1,16 +1,15 @@
 import { describeError, MeshError } from "../core/errors.ts";
 import type { Reactor, Runnable } from "../net/reactor.ts";
-import { BATCH } from "../net/buffers.ts";
 import { flowError, type FlowErrorCode } from "../net/endpoint.ts";
 import type { Timer } from "../net/timers.ts";
 import type { Transport, TransportConsumer } from "../net/transport.ts";
-import { allocate, U8, writePointer, writeSize } from "../sys/memory.ts";
+import { U8 } from "../sys/memory.ts";
 import { Budget } from "./budget.ts";
 import * as h2 from "./constants.ts";
 import { fieldOf, type HeaderFields, malformedHeaders } from "./headers.ts";
-import { hpackBound, HpackDecoder, HpackEncoder } from "./hpack.ts";
+import { HpackDecoder } from "./hpack.ts";
 import type { H2Options } from "./options.ts";
-import { giveStage, STAGE_BYTES, STAGE_FULL, takeStage } from "./stage.ts";
+import { H2Output } from "./output.ts";
 import { H2Stream, type H2StreamHandler } from "./stream.ts";
 
 /** How a connection ended other than in order. */
@@ -30,15 +29,9 @@ export interface H2Handler {
   onClosed?(error: MeshError<H2ErrorCode> | null): void;
 }
 
-const MAX_SCATTER = 16;
-const scatter = allocate(MAX_SCATTER * 16);
-/** Header blocks that may not fit one frame are put together here. */
-const BLOCK_BYTES = 128 * 1024;
-const blockBuffer = new Uint8Array(BLOCK_BYTES);
 /** Frames other than DATA are taken whole; longer ones are refused. */
 const MAX_CONTROL_FRAME = 80 * 1024;
 const MAX_CONTINUATIONS = 64;
-const ENCODER_TABLE = 4096;
 
 /** Wasteful frames (see Budget): the burst a busy honest peer may cause, and what it may cause for ever. */
 const WASTE_BURST = 4000, WASTE_PER_SECOND = 200;
@@ -64,7 +57,6 @@ export class H2Connection implements TransportConsumer, Runnable {
   peer: unknown = null;
   #handler: H2Handler;
   readonly #streams = new Map<number, H2Stream>();
-  readonly #encoder = new HpackEncoder(ENCODER_TABLE);
   readonly #decoder: HpackDecoder;
   readonly #waiting = new Set<H2Stream>();
   readonly #waste: Budget;
@@ -72,13 +64,10 @@ export class H2Connection implements TransportConsumer, Runnable {
   readonly #recentResets: number[] = [];
 
   // Output.
-  #stage = 0;
-  #used = 0;
-  #scheduled = false;
+  readonly #out: H2Output;
   /** Bytes of DATA we may still send on the connection. */
   sendWindow: number = h2.DEFAULT_WINDOW;
   #peerWindow: number = h2.DEFAULT_WINDOW;
-  #peerFrame: number = h2.DEFAULT_FRAME_SIZE;
   #peerStreams = 100;
   #nextId: number;
 
@@ -125,6 +114,7 @@ export class H2Connection implements TransportConsumer, Runnable {
     this.transport = transport;
     this.role = role;
     this.options = options;
+    this.#out = new H2Output(reactor, transport, this);
     this.#handler = handler;
     this.#decoder = new HpackDecoder(4096, options.maxHeaderListSize);
     this.#waste = new Budget(WASTE_BURST, WASTE_PER_SECOND, reactor.now);
@@ -554,10 +544,7 @@ export class H2Connection implements TransportConsumer, Runnable {
     for (let i = at; i < at + length; i += 6) {
       if (!this.#applySetting((U8[i] << 8) | U8[i + 1], this.#word(i + 2))) return;
     }
-    const at9 = this.#reserve(h2.FRAME_HEADER);
-    if (at9 === 0) return;
-    this.#writeHead(at9, 0, h2.FRAME_SETTINGS, h2.FLAG_ACK, 0);
-    this.#grew(h2.FRAME_HEADER);
+    this.#out.settingsAck();
     if (!this.#settled) {
       this.#settled = true;
       this.reactor.wantMicrotasks();
@@ -568,7 +555,7 @@ export class H2Connection implements TransportConsumer, Runnable {
   #applySetting(setting: number, value: number): boolean {
     switch (setting) {
       case h2.SETTINGS_HEADER_TABLE_SIZE:
-        this.#encoder.setMaxTableSize(Math.min(value, ENCODER_TABLE));
+        this.#out.setHeaderTableSize(value);
         return true;
       case h2.SETTINGS_ENABLE_PUSH:
         if (value > 1 || (value === 1 && this.role === "client")) {
@@ -595,7 +582,7 @@ export class H2Connection implements TransportConsumer, Runnable {
         if (value < h2.DEFAULT_FRAME_SIZE || value > h2.MAX_FRAME_SIZE) {
           return this.#refuse(h2.PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE");
         }
-        this.#peerFrame = value;
+        this.#out.maxFrame = value;
         return true;
       default:
         return true; // unknown settings are ignored, and the header list size is advice
@@ -617,11 +604,7 @@ export class H2Connection implements TransportConsumer, Runnable {
       return;
     }
     if (!this.#spend(1)) return;
-    const to = this.#reserve(h2.FRAME_HEADER + 8);
-    if (to === 0) return;
-    this.#writeHead(to, 8, h2.FRAME_PING, h2.FLAG_ACK, 0);
-    U8.copyWithin(to + h2.FRAME_HEADER, at, at + 8);
-    this.#grew(h2.FRAME_HEADER + 8);
+    this.#out.ping(at);
   }
 
   #goaway(at: number, length: number, id: number): void {
@@ -705,98 +688,50 @@ export class H2Connection implements TransportConsumer, Runnable {
     this.sendWindowUpdate(0, bytes);
   }
 
-  // --- frames out
+  // --- out
 
   #begin(): void {
     const { options } = this;
-    const settings: [number, number][] = [
+    if (this.role === "client") this.#out.preface();
+    this.#out.settings([
       [h2.SETTINGS_INITIAL_WINDOW_SIZE, Math.max(options.streamWindow, h2.DEFAULT_WINDOW)],
       [h2.SETTINGS_MAX_FRAME_SIZE, options.maxFrameSize],
       [h2.SETTINGS_MAX_HEADER_LIST_SIZE, options.maxHeaderListSize],
-    ];
-    if (this.role === "client") settings.push([h2.SETTINGS_ENABLE_PUSH, 0]);
-    else settings.push([h2.SETTINGS_MAX_CONCURRENT_STREAMS, options.maxConcurrentStreams]);
-    const preface = this.role === "client" ? h2.PREFACE.length : 0;
-    const at = this.#reserve(preface + h2.FRAME_HEADER + settings.length * 6);
-    if (at === 0) return;
-    for (let i = 0; i < preface; i++) U8[at + i] = h2.PREFACE.charCodeAt(i);
-    this.#writeHead(at + preface, settings.length * 6, h2.FRAME_SETTINGS, 0, 0);
-    settings.forEach(([setting, value], i) => {
-      const to = at + preface + h2.FRAME_HEADER + i * 6;
-      U8[to] = 0;
-      U8[to + 1] = setting;
-      this.#writeWord(to + 2, value);
-    });
-    this.#grew(preface + h2.FRAME_HEADER + settings.length * 6);
+      this.role === "client"
+        ? [h2.SETTINGS_ENABLE_PUSH, 0]
+        : [h2.SETTINGS_MAX_CONCURRENT_STREAMS, options.maxConcurrentStreams],
+    ]);
     if (options.connectionWindow > h2.DEFAULT_WINDOW) {
       this.sendWindowUpdate(0, options.connectionWindow - h2.DEFAULT_WINDOW);
     }
   }
 
   #sendHeaders(stream: H2Stream, headers: HeaderFields, endStream: boolean): void {
-    const flags = endStream ? h2.FLAG_END_STREAM : 0;
     if (endStream) stream.localEnded = true;
     if (fieldOf(headers, ":status")?.charCodeAt(0) !== 0x31) stream.headersSent = true;
-    const bound = hpackBound(headers);
-    if (bound > BLOCK_BYTES) return stream.reset(h2.INTERNAL_ERROR);
-    if (bound <= 8192) {
-      const at = this.#reserve(h2.FRAME_HEADER + bound);
-      if (at === 0) return;
-      const length = this.#encoder.encode(headers, U8, at + h2.FRAME_HEADER) - at - h2.FRAME_HEADER;
-      this.#writeHead(at, length, h2.FRAME_HEADERS, flags | h2.FLAG_END_HEADERS, stream.id);
-      this.#grew(h2.FRAME_HEADER + length);
-      return;
-    }
-    const total = this.#encoder.encode(headers, blockBuffer, 0);
-    for (let from = 0; from < total || from === 0;) {
-      const part = Math.min(total - from, h2.DEFAULT_FRAME_SIZE);
-      const at = this.#reserve(h2.FRAME_HEADER + part);
-      if (at === 0) return;
-      const last = from + part === total ? h2.FLAG_END_HEADERS : 0;
-      if (from === 0) this.#writeHead(at, part, h2.FRAME_HEADERS, flags | last, stream.id);
-      else this.#writeHead(at, part, h2.FRAME_CONTINUATION, last, stream.id);
-      U8.set(blockBuffer.subarray(from, from + part), at + h2.FRAME_HEADER);
-      this.#grew(h2.FRAME_HEADER + part);
-      from += part;
-    }
+    if (!this.#out.headers(stream.id, headers, endStream)) stream.reset(h2.INTERNAL_ERROR);
   }
 
-  /** Streams: END_STREAM on an empty DATA frame. */
+  /** Streams: our side is over. */
   sendEnd(stream: H2Stream): void {
     stream.localEnded = true;
-    const at = this.#reserve(h2.FRAME_HEADER);
-    if (at === 0) return;
-    this.#writeHead(at, 0, h2.FRAME_DATA, h2.FLAG_END_STREAM, stream.id);
-    this.#grew(h2.FRAME_HEADER);
+    this.#out.end(stream.id);
   }
 
   sendReset(id: number, code: number): void {
     if (this.#recentResets.length >= REMEMBERED_RESETS) this.#recentResets.shift();
     this.#recentResets.push(id);
-    const at = this.#reserve(h2.FRAME_HEADER + 4);
-    if (at === 0) return;
-    this.#writeHead(at, 4, h2.FRAME_RST_STREAM, 0, id);
-    this.#writeWord(at + h2.FRAME_HEADER, code);
-    this.#grew(h2.FRAME_HEADER + 4);
+    this.#out.reset(id, code);
   }
 
   sendWindowUpdate(id: number, bytes: number): void {
-    const at = this.#reserve(h2.FRAME_HEADER + 4);
-    if (at === 0) return;
-    this.#writeHead(at, 4, h2.FRAME_WINDOW_UPDATE, 0, id);
-    this.#writeWord(at + h2.FRAME_HEADER, bytes);
-    this.#grew(h2.FRAME_HEADER + 4);
+    this.#out.windowUpdate(id, bytes);
   }
 
   #sendGoaway(last: number, code: number): void {
     if (this.#goawaySent) return;
     this.#goawaySent = true;
-    const at = this.#reserve(h2.FRAME_HEADER + 8);
-    if (at === 0) return;
-    this.#writeHead(at, 8, h2.FRAME_GOAWAY, 0, 0);
-    this.#writeWord(at + h2.FRAME_HEADER, last);
-    this.#writeWord(at + h2.FRAME_HEADER + 4, code);
-    this.#grew(h2.FRAME_HEADER + 8);
+    this.#out.goaway(last, code);
   }
 
   #onPingTimer(): void {
@@ -804,52 +739,24 @@ export class H2Connection implements TransportConsumer, Runnable {
     if (this.#pingSent) {
       this.#failed = new MeshError("h2_ping_timeout", `"${this.transport.remote.address}" does not answer a PING`);
       if (this.role === "server") this.#sendGoaway(this.#lastPeerId, h2.NO_ERROR);
-      this.#flush();
+      this.#out.flush();
       this.transport.abort();
       return;
     }
     this.#pingSent = true;
-    const at = this.#reserve(h2.FRAME_HEADER + 8);
-    if (at === 0) return;
-    this.#writeHead(at, 8, h2.FRAME_PING, 0, 0);
-    this.#writeWord(at + h2.FRAME_HEADER, 0x616d6269); // "ambi"
-    this.#writeWord(at + h2.FRAME_HEADER + 4, 0x656e7464); // "entd"
-    this.#grew(h2.FRAME_HEADER + 8);
+    this.#out.ping();
     this.reactor.resetTimer(this.#pingTimer!, this.options.pingTimeoutMs);
   }
 
-  /**
-   * Streams: makes room for payload in the output block, behind the place of its frame header. Sets the stream's `roomAt`, or its
-   * iovecs when the peer's frames are shorter than the room (not with `contiguous`). 0 means wait for `onRoom()`.
-   */
+  /** Streams: room for payload, see {@linkcode H2Output.prepareData}; 0 means wait for `onRoom()`. */
   prepareData(stream: H2Stream, contiguous = false): number {
-    let room = Math.min(stream.sendWindow, this.sendWindow);
-    if (room <= 0 || !this.transport.writable) return this.#wait(stream);
-    if (this.#used >= STAGE_FULL) {
-      this.#flush();
-      if (!this.transport.writable) return this.#wait(stream);
+    const window = Math.min(stream.sendWindow, this.sendWindow);
+    if (window > 0 && this.transport.writable) {
+      const room = this.#out.prepareData(stream, window, contiguous);
+      if (room > 0) return room;
     }
-    if (this.#stage === 0 && this.#reserve(0) === 0) return 0;
-    // Heads and payload together fill whole TLS records: a last record of a few bytes costs as much as a full one, and the
-    // receiver's batch, which is as many records, then ends where the frame ends.
-    room = Math.min(room, BATCH - this.#used - h2.FRAME_HEADER);
-    const at = this.#stage + this.#used;
-    const frame = this.#peerFrame;
-    stream.roomIovecs = 0;
-    if (room <= frame || contiguous) {
-      stream.roomAt = at + h2.FRAME_HEADER;
-      return Math.min(room, frame);
-    }
-    room = Math.min(room, frame * MAX_SCATTER, room - (Math.ceil(room / frame) - 1) * h2.FRAME_HEADER);
-    let count = 0;
-    for (let left = room; left > 0; left -= frame) {
-      writePointer(scatter + count * 16, at + count * (frame + h2.FRAME_HEADER) + h2.FRAME_HEADER);
-      writeSize(scatter + count * 16 + 8, Math.min(left, frame));
-      count++;
-    }
-    stream.roomIovecs = scatter;
-    stream.roomIovecCount = count;
-    return room;
+    this.#waiting.add(stream);
+    return 0;
   }
 
   /** Streams: `bytes` bytes are where {@linkcode prepareData} said. */
@@ -857,25 +764,15 @@ export class H2Connection implements TransportConsumer, Runnable {
     stream.sendWindow -= bytes;
     this.sendWindow -= bytes;
     this.#waste.earn(1 + (bytes >> 10));
-    const frame = stream.roomIovecs === 0 ? bytes : this.#peerFrame;
-    for (let left = bytes; left > 0; left -= frame) {
-      const part = Math.min(left, frame);
-      this.#writeHead(this.#stage + this.#used, part, h2.FRAME_DATA, 0, stream.id);
-      this.#used += h2.FRAME_HEADER + part;
-    }
-    if (this.#used >= STAGE_FULL) this.#flush();
-    else this.#schedule();
-  }
-
-  #wait(stream: H2Stream): number {
-    this.#waiting.add(stream);
-    return 0;
+    this.#out.commitData(stream, bytes);
   }
 
   /** Streams: call `onRoom()` when windows and transport allow. */
   waitForRoom(stream: H2Stream): void {
     this.#waiting.add(stream);
-    if (stream.headersSent && stream.sendWindow > 0 && this.sendWindow > 0 && this.transport.writable) this.#schedule();
+    if (stream.headersSent && stream.sendWindow > 0 && this.sendWindow > 0 && this.transport.writable) {
+      this.#out.schedule();
+    }
   }
 
   #resumeWaiting(): void {
@@ -889,37 +786,12 @@ export class H2Connection implements TransportConsumer, Runnable {
     }
   }
 
-  /** Arena offset of `bytes` free bytes of output; 0 when the connection is lost. */
-  #reserve(bytes: number): number {
-    if (this.#closed) return 0;
-    if (this.#stage !== 0 && this.#used + bytes > STAGE_BYTES - BATCH) this.#flush();
-    if (this.#stage === 0) {
-      this.#stage = takeStage();
-      this.#used = 0;
-      if (this.#stage === 0) {
-        this.transport.abort();
-        return 0;
-      }
-    }
-    return this.#stage + this.#used;
-  }
-
-  #grew(bytes: number): void {
-    this.#used += bytes;
-    this.#schedule();
-  }
-
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.reactor.afterBatch(this);
-  }
-
   /** The reactor: the batch is over. */
   run(): void {
-    this.#scheduled = false;
+    this.#out.unschedule();
     if (this.#waiting.size > 0 && this.transport.writable) this.#resumeQueued();
-    this.#flush();
+    this.#out.flush();
+    this.#endIfIdle();
   }
 
   /** Streams with bytes of their own that were queued while they could have gone out (before HEADERS, say). */
@@ -929,30 +801,6 @@ export class H2Connection implements TransportConsumer, Runnable {
       this.#waiting.delete(stream);
       stream.onRoom();
     }
-  }
-
-  #flush(): void {
-    const stage = this.#stage, used = this.#used;
-    if (stage === 0) return;
-    this.#stage = this.#used = 0;
-    if (used > 0) this.transport.write(stage, used);
-    giveStage(stage);
-  }
-
-  #writeHead(at: number, length: number, type: number, flags: number, id: number): void {
-    U8[at] = length >>> 16;
-    U8[at + 1] = length >>> 8;
-    U8[at + 2] = length;
-    U8[at + 3] = type;
-    U8[at + 4] = flags;
-    this.#writeWord(at + 5, id);
-  }
-
-  #writeWord(at: number, value: number): void {
-    U8[at] = value >>> 24;
-    U8[at + 1] = value >>> 16;
-    U8[at + 2] = value >>> 8;
-    U8[at + 3] = value;
   }
 
   // --- endings
@@ -966,12 +814,9 @@ export class H2Connection implements TransportConsumer, Runnable {
     if (this.#closed) return;
     this.#credit();
     this.#handler.onCapacity?.();
-    if (this.#streams.size === 0 && (this.#draining || this.#goawayReceived)) this.#schedule2();
-  }
-
-  /** Ending is left to the end of the batch: the caller is still in the middle of a stream's last words. */
-  #schedule2(): void {
-    this.reactor.afterBatch({ run: () => this.#endIfIdle() });
+    if (this.#streams.size === 0 && (this.#draining || this.#goawayReceived)) {
+      this.#out.schedule(); // not here: the caller is still in the middle of the stream's last words
+    }
   }
 
   /** A connection error: says so, and ends. Returns 0, for parsers. */
@@ -994,7 +839,7 @@ export class H2Connection implements TransportConsumer, Runnable {
   /** Flushes, ends the transport in order, and tells everybody. */
   #finish(error: MeshError<H2ErrorCode> | null): void {
     if (this.#closed) return;
-    this.#flush();
+    this.#out.flush();
     this.transport.finish();
     this.#conclude(error);
   }
@@ -1004,8 +849,7 @@ export class H2Connection implements TransportConsumer, Runnable {
     this.#closed = true;
     this.#pingTimer?.cancel();
     this.#drainTimer?.cancel();
-    if (this.#stage !== 0) giveStage(this.#stage);
-    this.#stage = 0;
+    this.#out.close();
     this.#block = null;
     const reason = flowError("closed", error === null ? "the connection ended" : error.message);
     for (const stream of [...this.#streams.values()]) stream.onConnectionClosed(reason);
