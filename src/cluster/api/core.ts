@@ -91,7 +91,11 @@ export class ApiCore {
     metadata.uid = crypto.randomUUID();
     metadata.creationTimestamp = timestamp(this.now());
     if (!type.strategy.noGeneration) metadata.generation = 1;
-    if (version.hasStatus && !type.strategy.keepsStatusOnCreate) delete object.status;
+    if (version.hasStatus && !type.strategy.keepsStatusOnCreate) {
+      delete object.status;
+      // A definition may give the status a default, which shows until a controller writes one.
+      if (type.crd && version.schema) applyDefaults(version.schema, object);
+    }
     type.strategy.defaults?.(object);
     type.strategy.prepareCreate?.(object);
     type.strategy.admit?.(object, undefined, this.#env);
