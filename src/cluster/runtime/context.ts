@@ -32,23 +32,28 @@ export interface NodeContext extends RuntimeContext {
   releaseAddress(ip: string): void;
 }
 
-/** Lets a fixed number of tasks run at a time, in the order they came. */
+/** Lets a fixed number of tasks run at a time: the most important first, then in the order they came. */
 export class Semaphore {
   #free: number;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: { priority: number; go: () => void }[] = [];
 
   constructor(count: number) {
     this.#free = count;
   }
 
-  async run<T>(task: () => Promise<T>): Promise<T> {
+  async run<T>(task: () => Promise<T>, priority = 0): Promise<T> {
     if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else {
+      await new Promise<void>((go) => {
+        const behind = this.#waiting.findIndex((other) => other.priority < priority);
+        this.#waiting.splice(behind < 0 ? this.#waiting.length : behind, 0, { priority, go });
+      });
+    }
     try {
       return await task();
     } finally {
       const next = this.#waiting.shift();
-      if (next) next();
+      if (next) next.go();
       else this.#free++;
     }
   }

@@ -79,6 +79,7 @@ export class Kubelet {
     const uid = pod.metadata.uid!, runner = this.#pods.get(uid);
     if (type === "DELETED") {
       if (runner) this.#forget(runner);
+      else void Deno.remove(this.folderOf(pod) ?? "", { recursive: true }).catch(() => {});
       return;
     }
     const context = this.#nodes.get(pod.spec?.nodeName);

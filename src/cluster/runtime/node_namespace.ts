@@ -31,7 +31,7 @@ export interface NodeNamespace {
 
 /** $1 name, $2… kernel settings as path=value. Becomes the process that carries out the node's `ip` commands. */
 const SCRIPT = `set -e
-{ echo "$1" >/.ambientd/host/proc/sys/kernel/hostname; } 2>/dev/null || hostname "$1"
+{ echo "$1" >/.ambientd/host/proc/sys/kernel/hostname; } 2>/dev/null || hostname "$1" || :
 mount -a -T "/.ambientd/host/nodes/$1/fstab"
 shift
 ip=$1

@@ -35,6 +35,7 @@ export class PodRunner implements PodHandle {
   #stopped: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #silent = false;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
 
   constructor(context: NodeContext, pod: KubeObject) {
     this.#context = context;
@@ -126,6 +127,7 @@ export class PodRunner implements PodHandle {
   async #run(): Promise<void> {
     const signal = this.#stopping.signal;
     this.changed();
+    this.#armDeadline();
     for (let first = true; !signal.aborted; first = false) {
       const sandbox = await this.#setUp();
       if (!sandbox) return;
@@ -137,10 +139,24 @@ export class PodRunner implements PodHandle {
       await this.#tearDown();
     }
     if (signal.aborted) return;
+    clearTimeout(this.#deadline);
     // Finished for good: the namespaces go, the logs stay until the pod is deleted.
     await Promise.all(this.containers.map((one) => one.stop(this.#grace)));
     await this.#tearDown();
     this.changed();
+  }
+
+  /** `activeDeadlineSeconds`: a pod that takes longer has failed. */
+  #armDeadline(): void {
+    const seconds = this.#pod.spec?.activeDeadlineSeconds;
+    if (seconds === undefined || seconds === null) return;
+    const left = Math.max(0, Date.parse(this.#startTime) + seconds * 1000 - Date.now());
+    this.#deadline = setTimeout(() => {
+      const message = "Pod was active on the node longer than the specified deadline";
+      this.#failure = { reason: "DeadlineExceeded", message };
+      this.event("Normal", "DeadlineExceeded", message);
+      this.stop().then(() => this.writeStatus(), () => {});
+    }, Math.min(left, 2 ** 31 - 1));
   }
 
   get #grace(): number {
@@ -150,9 +166,13 @@ export class PodRunner implements PodHandle {
   /** Volumes, then namespaces and networks, each tried until it works; undefined when the pod was stopped meanwhile. */
   async #setUp(): Promise<Sandbox | undefined> {
     const signal = this.#stopping.signal;
-    for (let wait = 250; !signal.aborted; wait = Math.min(wait * 2, 5000)) {
+    // Pods that become known together are queued together, so that those that others need come first.
+    await sleep(0, signal);
+    for (let wait = 250; !signal.aborted; wait = Math.min(wait * 2, 2000)) {
       try {
-        return await this.#context.setups.run(() => this.#attempt());
+        const sandbox = await this.#context.setups.run(() => this.#attempt(), this.#pod.spec?.priority ?? 0);
+        if (sandbox) await this.#join(sandbox);
+        return sandbox;
       } catch (error) {
         const message = describeError(error);
         if (error instanceof VolumeError) {
@@ -196,14 +216,20 @@ export class PodRunner implements PodHandle {
       ),
       hostPaths: this.#volumes.hostPaths,
     });
-    if (!hostNetwork) {
+    return sandbox;
+  }
+
+  /** Chained CNI plugins may wait for an agent that is a pod itself, so this takes no other pod's turn. */
+  async #join(sandbox: Sandbox): Promise<void> {
+    if (!this.#pod.spec?.hostNetwork) {
       const { name, namespace } = this.#pod.metadata;
-      this.#leaveNetworks = await addToNetworks(node, sandbox, { name, namespace: namespace!, uid: this.uid });
+      this.#leaveNetworks = await addToNetworks(this.#context.node, sandbox, {
+        ...{ name, namespace: namespace!, uid: this.uid },
+      });
     }
     // Downward API files may name the address that is known only now.
     await this.#volumes.refresh();
     this.changed();
-    return sandbox;
   }
 
   async #tearDown(): Promise<void> {
@@ -254,6 +280,7 @@ export class PodRunner implements PodHandle {
   }
 
   writeStatus(): void {
+    if (this.#silent) return;
     const { node } = this.#context;
     const status = podStatus(this.#pod, {
       records: this.containers.map((one) => one.record),
@@ -288,6 +315,7 @@ export class PodRunner implements PodHandle {
         }
       }
       this.#stopping.abort();
+      clearTimeout(this.#deadline);
       const deadline = Date.now() + graceSeconds * 1000;
       const left = () => Math.max(0, (deadline - Date.now()) / 1000);
       await Promise.all(this.containers.filter((one) => one.record.kind !== "sidecar").map((one) => one.stop(left())));

@@ -116,7 +116,7 @@ function eagerSteps(spec: any): () => { wait: number; counted: boolean } {
     const counted = Date.now() >= counts;
     if (counted) counts = Date.now() + periodMs;
     const current = wait;
-    wait = Math.min(wait * 1.5, periodMs, 1000);
+    wait = Math.min(wait * 1.5, periodMs, 250);
     return { wait: current, counted };
   };
 }

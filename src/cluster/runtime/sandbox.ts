@@ -49,7 +49,7 @@ const PROC_HIDDEN = ["kcore", "keys", "key-users", "timer_list", "latency_stats"
  */
 export const SANDBOX_SCRIPT = `set -e
 host=/.ambientd/host
-{ echo "$2" >$host/proc/sys/kernel/hostname; } 2>/dev/null || hostname "$2"
+{ echo "$2" >$host/proc/sys/kernel/hostname; } 2>/dev/null || hostname "$2" || :
 mount -a -T "$host/nodes/$1/sandbox.fstab"
 if [ -n "$3" ]; then
   for setting in conf/all/rp_filter conf/default/rp_filter ip_unprivileged_port_start; do

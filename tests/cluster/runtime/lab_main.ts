@@ -6,10 +6,11 @@ import { Lab } from "./lab.ts";
 import { SCENARIOS } from "./scenarios.ts";
 
 const [dataDir, filter = ""] = Deno.args;
+const pattern = new RegExp(filter);
 const print = (value: unknown) => Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(value) + "\n"));
 
 const lab = await Lab.start(dataDir);
-for (const [name, scenario] of Object.entries(SCENARIOS).filter(([name]) => name.includes(filter))) {
+for (const [name, scenario] of Object.entries(SCENARIOS).filter(([name]) => pattern.test(name))) {
   const started = performance.now();
   try {
     await scenario(lab);

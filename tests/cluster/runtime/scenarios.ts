@@ -261,15 +261,15 @@ export const SCENARIOS: Record<string, (lab: Lab) => Promise<void>> = {
       }],
     });
     await lab.ready("web");
+    const server = "Deno.serve({port:7000},(_,i)=>{console.log('from',i.remoteAddr.hostname);return new Response('')})";
     lab.pod("peer-seen", {
       containers: [{
-        ...SLEEPER,
-        image: "tcp-echo-server",
-        command: ["ambientd", "sample", "tcp-echo", "--port", "7000"],
-        readinessProbe: { tcpSocket: { port: 7000 } },
+        ...{ name: "c", image: "busybox", command: [Deno.execPath(), "eval", "--quiet", server] },
+        readinessProbe: { httpGet: { port: 7000 } },
       }],
     });
     await lab.ready("peer-seen");
+    assert.match(await lab.logs("peer-seen"), /^from 169\.254\.7\.127$/m);
     lab.pod("toggling", {
       containers: [{
         ...SLEEPER,
@@ -327,6 +327,14 @@ export const SCENARIOS: Record<string, (lab: Lab) => Promise<void>> = {
     await lab.gone("stubborn");
     assert.match(log(), /term-stubborn/);
     assert.ok(lab.events("stubborn").some((line) => line === "Killing: Stopping container c"));
+  },
+
+  async "a pod that is active for too long has failed"(lab) {
+    lab.pod("late-job", { restartPolicy: "Never", activeDeadlineSeconds: 1, containers: [SLEEPER] });
+    await lab.ended("late-job");
+    assert.deepEqual([lab.status("late-job").phase, lab.status("late-job").reason], ["Failed", "DeadlineExceeded"]);
+    lab.delete("late-job", 0);
+    await lab.gone("late-job");
   },
 
   async "processes that a container leaves behind go with it"(lab) {
