@@ -92,11 +92,10 @@ async function resolveContext(files: Files, name: string, env: EnvLookup): Promi
     throw refuse("sets insecure-skip-tls-verify; give certificate-authority-data in its place");
   }
   if (cluster.value["tls-server-name"]) throw refuse("sets tls-server-name, which is not supported");
-  const [caPem, clientCertPem, clientKeyPem] = await Promise.all([
-    pem(cluster, "certificate-authority"),
-    pem(user, "client-certificate"),
-    pem(user, "client-key"),
-  ]);
+  // One after the other: of several bad files the first is named, always the same.
+  const caPem = await pem(cluster, "certificate-authority");
+  const clientCertPem = await pem(user, "client-certificate");
+  const clientKeyPem = await pem(user, "client-key");
   const as = user.value.as || user.value["as-groups"]
     ? { user: user.value.as, groups: user.value["as-groups"], uid: user.value["as-uid"] }
     : undefined;
