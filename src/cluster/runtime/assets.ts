@@ -1,4 +1,4 @@
-import { exists } from "./root_fs.ts";
+import { exists, SCRATCH } from "./root_fs.ts";
 
 /**
  * Files and folders that a pod needs to run ambientd: the checkout, its modules, Deno and Deno's cache, wherever they are.
@@ -13,6 +13,14 @@ export function selfAssets(checkout: string, self: readonly string[]): string[] 
     all.add(Deno.realPathSync(path));
   }
   return [...all];
+}
+
+/**
+ * Where a pod finds a path that it needs to run ambientd: the same, unless it lies in a folder that every container has for
+ * itself (a checkout in /tmp), which would hide it.
+ */
+export function podPath(path: string): string {
+  return SCRATCH.some((own) => path.startsWith(own.path + "/")) ? `/opt/ambientd/host${path}` : path;
 }
 
 /** Where Deno keeps what it has transpiled. */

@@ -6,7 +6,7 @@ import { selfCommand } from "../../core/self.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { ClusterApi, PodBackend, TokenIssuer } from "../contracts.ts";
 import { startServiceNetwork } from "../services/mod.ts";
-import { denoDir, selfAssets } from "./assets.ts";
+import { denoDir, podPath, selfAssets } from "./assets.ts";
 import { podBackend } from "./backend.ts";
 import { type RuntimeContext, Semaphore } from "./context.ts";
 import { EventRecorder } from "./events.ts";
@@ -52,9 +52,10 @@ export interface Runtime {
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { api, tokens, dataDir, nodes: names, checkout, log } = options;
-  const self = selfCommand(), selfEnv = { DENO_DIR: denoDir(), DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" };
+  const host = selfCommand(), self = host.map(podPath);
+  const selfEnv = { DENO_DIR: podPath(denoDir()), DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" };
   await createFabric();
-  const root = await RootFs.create({ dataDir, assets: selfAssets(checkout, self), self, selfEnv });
+  const root = await RootFs.create({ dataDir, assets: selfAssets(checkout, host), assetPath: podPath, self, selfEnv });
   const nodes: NodeNamespace[] = await Promise.all(
     names.map((name, index) => createNode({ name, index, count: names.length, dataDir, root })),
   );

@@ -24,8 +24,9 @@ export const SCRATCH: readonly { path: string; mode: string }[] = [
 export interface RootFsOptions {
   /** The cluster's data directory; only its `nodes` folder is reachable while a pod is being set up. */
   dataDir: string;
-  /** Files and folders needed to run ambientd (checkout, Deno, its cache): shown read-only at their own paths. */
+  /** Files and folders needed to run ambientd (checkout, Deno, its cache), shown read-only where `assetPath` says. */
   assets: readonly string[];
+  assetPath(path: string): string;
   /** Command line that runs ambientd, for the wrapper on a pod's PATH. */
   self: readonly string[];
   /** Environment that it needs. */
@@ -202,18 +203,20 @@ async function populate(path: string, options: RootFsOptions): Promise<Row[]> {
   await copyEtc(path);
   wrapper(path, options);
   for (const asset of withoutNested(options.assets)) {
-    if (rows.some((row) => row.readOnly && (asset + "/").startsWith(row.target + "/"))) continue;
-    if (Deno.statSync(asset).isDirectory) folder(asset);
+    const target = options.assetPath(asset);
+    if (rows.some((row) => row.readOnly && (target + "/").startsWith(row.target + "/"))) continue;
+    if (Deno.statSync(asset).isDirectory) folder(target);
     else {
-      folder(asset.slice(0, asset.lastIndexOf("/")));
-      Deno.writeTextFileSync(path + asset, "");
+      folder(target.slice(0, target.lastIndexOf("/")));
+      Deno.writeTextFileSync(path + target, "");
     }
-    bind(asset, asset, true);
+    bind(asset, target, true);
     if ((options.dataDir + "/").startsWith(asset + "/")) {
+      const hidden = target + options.dataDir.slice(asset.length);
       rows.push({
-        target: options.dataDir,
+        target: hidden,
         readOnly: true,
-        line: fstabLine("tmpfs", path + options.dataDir, "tmpfs", "ro,mode=0755,size=4k"),
+        line: fstabLine("tmpfs", path + hidden, "tmpfs", "ro,mode=0755,size=4k"),
       });
     }
   }
