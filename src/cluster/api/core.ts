@@ -83,7 +83,6 @@ export class ApiCore {
       throw ApiError.badRequest("resourceVersion should not be set on objects to be created");
     }
     if (type.namespaced) this.#requireLiveNamespace(type, metadata.namespace!, metadata.name);
-    if (this.find(type, metadata.namespace, metadata.name)) throw alreadyExists(type, metadata.name);
 
     for (const key of ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"]) {
       delete metadata[key];
@@ -100,6 +99,7 @@ export class ApiCore {
     type.strategy.prepareCreate?.(object);
     type.strategy.admit?.(object, undefined, this.#env);
     this.#validate(type, version, object, undefined, context);
+    if (this.find(type, metadata.namespace, metadata.name)) throw alreadyExists(type, metadata.name);
     tidyMetadata(metadata);
     recordManagedFields({ type, version, object, context, now: this.now(), applied });
     return context.dryRun ? object : this.store.put(type.key, this.#toStorage(type, object));

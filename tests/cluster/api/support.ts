@@ -87,7 +87,12 @@ export class TestServer implements AsyncDisposable {
           agent: false,
           headers: {
             ...(token === null ? {} : { authorization: `Bearer ${token}` }),
-            ...(payload === undefined ? {} : { "content-type": type ?? "application/json" }),
+            ...(payload === undefined ? {} : {
+              "content-type": type ?? "application/json",
+              "content-length": String(
+                typeof payload === "string" ? new TextEncoder().encode(payload).length : payload.length,
+              ),
+            }),
             ...headers,
           },
         },
