@@ -5,6 +5,9 @@ import { Logger, LogLevels } from "../telemetry/logger.ts";
 import { clusterLayout } from "../cluster/layout.ts";
 import { runEngine } from "../cluster/engine.ts";
 
+/** What stopping in order may take. */
+const STOP_DEADLINE_MS = 10_000;
+
 /**
  * The engine of one embedded cluster: started by `up` in namespaces of its own, never by hand. Events go to standard
  * output, the log to standard error; it ends when its standard input does.
@@ -23,6 +26,8 @@ export async function run(args: string[]): Promise<number> {
     log.error("unhandled rejection", { error: describeError(event.reason), stack: event.reason?.stack });
   });
   const stop = new AbortController();
+  // This is the first process of its PID namespace: its end is the end of every pod, whatever still hangs.
+  stop.signal.addEventListener("abort", () => Deno.unrefTimer(setTimeout(() => Deno.exit(1), STOP_DEADLINE_MS)));
   (async () => {
     const buffer = new Uint8Array(64);
     while (await Deno.stdin.read(buffer).catch(() => null) !== null);

@@ -34,10 +34,11 @@ export function startEngine(layout: ClusterLayout, nodes: number): EngineProcess
     String(nodes),
   ]);
   const child = new Deno.Command("/bin/sh", {
-    // The shell only sends the engine's standard error to its log; standard output carries events.
+    // The shell sends the engine's standard error to its log (standard output carries events) and makes it a session of
+    // its own: Ctrl-C in a terminal reaches this process alone, which then stops the engine in order.
     args: [
       "-c",
-      'log=$1; shift; exec unshare "$@" 2>>"$log"',
+      'log=$1; shift; exec setsid unshare "$@" 2>>"$log"',
       "sh",
       layout.engineLog,
       ...(root ? [] : ["--user", "--map-root-user"]),
