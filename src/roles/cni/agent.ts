@@ -75,13 +75,20 @@ export class CniAgent {
     const before = [...cluster.pods()].filter((pod) => annotation(pod) === "enabled" && !isTerminal(pod));
     if (before.length > 0) {
       const found = await this.#options.finder.scan();
-      for (const pod of before) {
-        const path = found.get(pod.metadata.uid)?.path;
-        this.#uidOf.set(keyOf(pod), pod.metadata.uid);
-        await this.captures.adopt(pod, path, config.reconcileOnStartup).catch((thrown) => {
-          logger.warn("cannot take over a captured pod", { pod: keyOf(pod), error: describeError(thrown) });
-        });
-      }
+      // Several at a time: ztunnel is not served before all of them are known.
+      const left = [...before];
+      const adopt = async () => {
+        for (let pod = left.shift(); pod; pod = left.shift()) {
+          const name = keyOf(pod);
+          this.#uidOf.set(name, pod.metadata.uid);
+          await this.captures.adopt(pod, found.get(pod.metadata.uid)?.path, config.reconcileOnStartup).catch(
+            (thrown) => {
+              logger.warn("cannot take over a captured pod", { pod: name, error: describeError(thrown) });
+            },
+          );
+        }
+      };
+      await Promise.all(Array.from({ length: Math.max(1, config.workers) }, adopt));
       logger.info("took over captured pods", { pods: before.length });
     }
     this.#zds = new ZdsServer({
@@ -120,6 +127,7 @@ export class CniAgent {
     this.#uidOf.set(keyOf(pod), pod.metadata.uid);
     await this.captures.add(pod, netnsPath, ips);
     this.#count("plugin_add");
+    this.#options.logger.info("pod joins the mesh as it starts", { pod: keyOf(pod) });
     // The annotation can wait for the queue: the sandbox should not.
     this.#queue.add(keyOf(pod));
     return true;
@@ -190,6 +198,7 @@ export class CniAgent {
       this.#uidOf.set(key, pod.metadata.uid);
       const accepted = await this.captures.add(pod, path);
       this.#count("add");
+      this.#options.logger.info("pod joins the mesh", { pod: key, ztunnel: accepted });
       return await this.#annotate(pod, accepted);
     }
     if (ips.length > 0 && ips.join() !== captured.ips.join()) await this.captures.setIps(captured, ips);
