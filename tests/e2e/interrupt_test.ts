@@ -24,7 +24,7 @@ for (const presses of [1, 2]) {
           return state;
         }, 30_000);
         for (let i = 0; i < presses; i++) {
-          await new Deno.Command("sh", { args: ["-c", `kill -INT -- -${up.pid}`] }).output();
+          await new Deno.Command("sh", { args: ["-c", `kill -s INT -- -${up.pid}`] }).output();
         }
         await up.status;
         await eventually(async () => {
