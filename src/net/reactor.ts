@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers";
 import { Logger } from "../telemetry/logger.ts";
 import { describeError } from "../core/errors.ts";
 import {
@@ -8,11 +7,13 @@ import {
   EPOLL_CTL_ADD,
   EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
+  EPOLLET,
   EPOLLIN,
 } from "../sys/constants.ts";
 import { sysError } from "../sys/errno.ts";
 import { libc } from "../sys/libc.ts";
 import { allocate, BASE, I32 } from "../sys/memory.ts";
+import { hostPolls, REACTOR_MARK } from "./host_loop.ts";
 import { trimChunks } from "./byte_queue.ts";
 import { type Timer, Timers } from "./timers.ts";
 
@@ -44,8 +45,13 @@ const MAX_EVENTS = 256;
 const SPIN_WAIT_MS = 5;
 /** Quiet time after which waiting moves to another thread, so that Deno's event loop is free and an idle process costs nothing. */
 const QUIET_MS = 20;
-/** How often a busy reactor lets Deno's event loop turn (timers, gRPC, the admin server). */
-const TURN_MS = 4;
+/** How often a busy reactor lets Deno's event loop turn for its timers; for I/O it does when there is some (host_loop.ts). */
+const TURN_MS = 10;
+/** Turns that I/O asks for are at least this far apart, or a chatty peer of the control plane would take half the time. */
+const IO_TURN_MS = 0.5;
+
+/** Slots in epoll data that stand for no {@linkcode Pollable}. */
+const WAKEUP_SLOT = -1, HOST_SLOT = -2;
 
 /** Steps of a promise chain that foreign code may take before the reactor waits for events again. */
 const MICROTASK_HOPS = 8;
@@ -80,8 +86,13 @@ export class Reactor {
   #inBatch = false;
   #flushScheduled = false;
   #wantMicrotasks = false;
+  #wantTurn = false;
+  readonly #hostPolls: number[];
   #lastActive = performance.now();
   #closed = false;
+
+  /** Waits that have ended so far: an idle reactor adds none. */
+  batches = 0;
 
   /** Milliseconds on a monotonic clock, read once per batch of events. */
   now: number = performance.now();
@@ -93,7 +104,8 @@ export class Reactor {
     if (this.#epoll < 0) throw sysError("cannot make an epoll instance");
     this.#wakeup = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (this.#wakeup < 0) throw sysError("cannot make an eventfd");
-    this.#control(EPOLL_CTL_ADD, this.#wakeup, EPOLLIN, -1, 0);
+    this.#control(EPOLL_CTL_ADD, this.#wakeup, EPOLLIN, WAKEUP_SLOT, REACTOR_MARK);
+    this.#hostPolls = hostPolls().filter((fd) => this.#control(EPOLL_CTL_ADD, fd, 0, HOST_SLOT, 0) === 0);
   }
 
   /** Begins to run on this thread. */
@@ -221,6 +233,7 @@ export class Reactor {
 
   async #run(): Promise<void> {
     let lastTurn = performance.now();
+    this.#watchHost(true);
     while (!this.#stopping) {
       const pause = this.#spin(lastTurn);
       if (pause === Pause.Microtasks) {
@@ -228,7 +241,7 @@ export class Reactor {
         for (let hop = 0; hop < MICROTASK_HOPS; hop++) await undefined;
         continue;
       }
-      if (pause === Pause.Turn) await turn();
+      if (pause === Pause.Turn) await this.#turn();
       else await this.#sleep();
       lastTurn = this.now = performance.now();
     }
@@ -252,19 +265,21 @@ export class Reactor {
         return this.now - lastTurn >= TURN_MS ? Pause.Turn : Pause.Microtasks;
       }
       if (this.now - this.#lastActive >= QUIET_MS) return Pause.Quiet;
-      if (this.now - lastTurn >= TURN_MS) return Pause.Turn;
+      if (this.now - lastTurn >= (this.#wantTurn ? IO_TURN_MS : TURN_MS)) return Pause.Turn;
     }
   }
 
   /** Dispatches fetched events, then what asked to run again, due timers, and the writes gathered meanwhile. */
   #batch(count: number): boolean {
     this.#inBatch = true;
+    this.batches++;
     let busy = count > 0;
     const again = this.#again;
     if (again.length > 0) this.#again = [];
     for (let i = 0, at = this.#events >> 2; i < count; i++, at += EVENT_BYTES >> 2) {
       const slot = I32[at + (DATA_OFFSET >> 2)];
-      if (slot < 0) this.#drainWakeup();
+      if (slot === WAKEUP_SLOT) this.#drainWakeup();
+      else if (slot === HOST_SLOT) this.#wantTurn = true;
       else if (I32[at + (DATA_OFFSET >> 2) + 1] === this.#generations[slot]) this.#dispatch(slot, I32[at]);
     }
     for (let i = 0; i < again.length; i++) this.#runOne(again[i]);
@@ -318,18 +333,29 @@ export class Reactor {
   async #sleep(): Promise<void> {
     trimChunks();
     const wait = this.#timers.untilNext(this.now);
+    if (this.#again.length > 0 || this.#stopping) return;
     this.#asleepUntil = wait < 0 ? Infinity : this.now + wait;
-    if (this.#again.length > 0 || this.#stopping) {
-      this.#asleepUntil = -1;
-      return;
-    }
+    // Deno waits for itself meanwhile.
+    this.#watchHost(false);
     const count = await libc.epoll_wait_async(this.#epoll, BASE + this.#events, MAX_EVENTS, Math.min(wait, 0x7fffffff));
     this.#asleepUntil = -1;
+    this.#watchHost(true);
     this.now = performance.now();
     if (this.#batch(count)) this.#lastActive = this.now;
   }
-}
 
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  /**
+   * One real turn of Deno's event loop. A `setImmediate` would be cheaper and useless: with a task ready at all times the
+   * runtime looks at its I/O only every 61st turn. Waiting for another thread makes it look.
+   */
+  async #turn(): Promise<void> {
+    this.#wantTurn = false;
+    const count = await libc.epoll_wait_async(this.#epoll, BASE + this.#events, MAX_EVENTS, 0);
+    this.now = performance.now();
+    if (this.#batch(count)) this.#lastActive = this.now;
+  }
+
+  #watchHost(on: boolean): void {
+    for (const fd of this.#hostPolls) this.#control(EPOLL_CTL_MOD, fd, on ? EPOLLIN | EPOLLET : 0, HOST_SLOT, 0);
+  }
 }
