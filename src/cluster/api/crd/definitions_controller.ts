@@ -53,7 +53,7 @@ export class DefinitionsController {
     const known = this.#core.registry.byKey(key);
     // The definition's status and metadata do not change what is served.
     if (known?.crd?.spec === crd.spec) return;
-    if (known && !known.crd) return;
+    if ((known && !known.crd) || this.#nameConflict(crd)) return;
     // Writes of the cluster's own parts cannot wait for the evaluator as those over HTTP do.
     void loadCel();
     this.#core.registry.set(typeFromDefinition(crd));

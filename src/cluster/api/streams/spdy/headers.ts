@@ -32,7 +32,8 @@ function makeDictionary(): Uint8Array {
   return result;
 }
 
-const DICTIONARY = makeDictionary();
+/** What both sides' compressors start from. */
+export const DICTIONARY = makeDictionary();
 /** Adler-32 of the dictionary, which the zlib header names. */
 const DICTIONARY_ID = [0xe3, 0xc6, 0xa7, 0xc2];
 const BLOCK_LIMIT = 64 * 1024;
