@@ -3,7 +3,11 @@
 import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname!, "..");
-const PACKAGES = join(ROOT, "node_modules", "@bufbuild");
+
+/** Only this needs them, and they are large: they are not among the dependencies that every user installs. */
+const TOOLS = ["@bufbuild/buf@1.74.0", "@bufbuild/protoc-gen-es@2.17.0"];
+const TOOLS_DIR = join(ROOT, ".deno", "gen");
+const PACKAGES = join(TOOLS_DIR, "node_modules", "@bufbuild");
 
 /** Names of buf's platform packages by Deno's names of operating system and architecture. */
 const PLATFORMS: Record<string, string> = {
@@ -13,29 +17,32 @@ const PLATFORMS: Record<string, string> = {
   "darwin-aarch64": "darwin-arm64",
 };
 
+/** Whether buf has an executable for this machine. */
+export const SUPPORTED: boolean = `${Deno.build.os}-${Deno.build.arch}` in PLATFORMS;
+
 /**
- * The buf executable. Its npm package chooses it in an install script, which npm and Deno do not run, so it is looked up
- * in the platform package that lies beside the package itself.
- *
- * @returns undefined when no executable for this machine is installed
+ * The buf executable, installed from npm the first time. Its package chooses it in an install script, which is not run, so
+ * it is looked up in the platform package that lies beside the package itself.
  */
-export async function findBuf(): Promise<string | undefined> {
+async function buf(): Promise<string> {
   const platform = PLATFORMS[`${Deno.build.os}-${Deno.build.arch}`];
-  if (platform === undefined) return undefined;
+  if (platform === undefined) throw new Error(`buf has no executable for ${Deno.build.os} ${Deno.build.arch}`);
+  const path = join(PACKAGES, `buf-${platform}`, "bin", "buf");
   try {
-    const path = join(await Deno.realPath(join(PACKAGES, "buf")), "..", `buf-${platform}`, "bin", "buf");
-    return (await Deno.stat(path)).isFile ? path : undefined;
+    await Deno.stat(path);
   } catch {
-    return undefined;
+    const options = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
+    const { success, stderr } = await new Deno.Command("npm", {
+      args: ["install", "--prefix", TOOLS_DIR, ...options, ...TOOLS],
+    }).output();
+    if (!success) throw new Error(`cannot install ${TOOLS.join(", ")}: ${new TextDecoder().decode(stderr).trim()}`);
   }
+  return path;
 }
 
 /** Writes the TypeScript of every file in proto/ into `out`, an existing or new directory that is emptied first. */
 export async function generate(out: string): Promise<void> {
-  const buf = await findBuf();
-  if (buf === undefined) {
-    throw new Error(`no buf executable for ${Deno.build.os} ${Deno.build.arch} in node_modules; run ./scripts/setup`);
-  }
+  const program = await buf();
   const work = await Deno.makeTempDir({ prefix: "ambientd-gen-" });
   try {
     const template = {
@@ -54,7 +61,7 @@ export async function generate(out: string): Promise<void> {
         opt: ["target=ts", "import_extension=ts"],
       }],
     };
-    const { success, stderr } = await new Deno.Command(buf, {
+    const { success, stderr } = await new Deno.Command(program, {
       args: ["generate", "--template", JSON.stringify(template)],
       cwd: work,
       env: { BUF_CACHE_DIR: join(work, "cache"), NO_COLOR: "1" },

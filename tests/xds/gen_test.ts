@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join, relative } from "node:path";
-import { findBuf, generate } from "../../scripts/gen.ts";
+import { generate, SUPPORTED } from "../../scripts/gen.ts";
 
 const GEN = join(import.meta.dirname!, "..", "..", "src", "gen");
 
@@ -14,11 +14,9 @@ async function files(dir: string, root = dir): Promise<Map<string, string>> {
   return found;
 }
 
-const haveBuf = await findBuf() !== undefined;
-
 Deno.test({
-  name: `gen: src/gen is what proto/ generates${haveBuf ? "" : " (ignored: no buf executable for this machine)"}`,
-  ignore: !haveBuf,
+  name: `gen: src/gen is what proto/ generates${SUPPORTED ? "" : " (ignored: no buf executable for this machine)"}`,
+  ignore: !SUPPORTED,
   async fn() {
     const out = await Deno.makeTempDir({ prefix: "ambientd-gen-test-" });
     try {
