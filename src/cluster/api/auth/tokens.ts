@@ -13,6 +13,8 @@ const MIN_LIFETIME_S = 600;
 const MAX_LIFETIME_S = 2 ** 32;
 const TOKEN_LIMIT = 16 * 1024;
 const CLOCK_SKEW_S = 1;
+/** How many tokens are remembered whose signature has been checked. */
+const REMEMBERED = 512;
 
 export interface VerifiedToken {
   user: UserInfo;
@@ -29,6 +31,8 @@ export class ServiceAccountTokens implements TokenIssuer {
   readonly #keyId: string;
   readonly #store: ObjectStore;
   readonly #now: () => number;
+  /** Tokens with a good signature, the oldest first: clients send theirs with every request. */
+  readonly #signed = new Set<string>();
 
   constructor(key: KeyObject, publicKey: KeyObject, store: ObjectStore, now: () => number) {
     this.#key = key;
@@ -95,13 +99,7 @@ export class ServiceAccountTokens implements TokenIssuer {
     if (parts.length !== 3) throw new TokenRejected("token is not a JWT");
     const header = decodePart(parts[0]);
     if (header.alg !== "ES256") throw new TokenRejected(`token has an unknown signing algorithm`);
-    const signature = decodeBytes(parts[2]);
-    const valid = signature.length === 64 &&
-      verify("sha256", new TextEncoder().encode(`${parts[0]}.${parts[1]}`), {
-        key: this.#publicKey,
-        dsaEncoding: "ieee-p1363",
-      }, signature);
-    if (!valid) throw new TokenRejected("invalid bearer token, token signature is invalid");
+    if (!this.#isSigned(token, parts)) throw new TokenRejected("invalid bearer token, token signature is invalid");
     const claims = decodePart(parts[1]);
     const now = this.#now() / 1000;
     if (claims.iss !== ISSUER) throw new TokenRejected("token has another issuer");
@@ -119,6 +117,19 @@ export class ServiceAccountTokens implements TokenIssuer {
       );
     }
     return { user: this.#userOf(claims), audiences: shared };
+  }
+
+  #isSigned(token: string, [header, claims, end]: string[]): boolean {
+    if (this.#signed.has(token)) return true;
+    const signature = decodeBytes(end);
+    const key = { key: this.#publicKey, dsaEncoding: "ieee-p1363" } as const;
+    const valid = signature.length === 64 &&
+      verify("sha256", new TextEncoder().encode(`${header}.${claims}`), key, signature);
+    if (valid) {
+      if (this.#signed.size >= REMEMBERED) this.#signed.delete(this.#signed.values().next().value!);
+      this.#signed.add(token);
+    }
+    return valid;
   }
 
   #userOf(claims: any): UserInfo {

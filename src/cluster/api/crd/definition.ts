@@ -5,7 +5,7 @@ import { compareVersions } from "../registry.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { FieldError, ResourceType, TypeVersion } from "../types.ts";
 import { celProblem } from "./cel.ts";
-import { compilePattern } from "./patterns.ts";
+import { isPattern } from "./patterns.ts";
 
 /** The resource type that a CustomResourceDefinition describes. */
 export function typeFromDefinition(crd: KubeObject): ResourceType {
@@ -114,7 +114,7 @@ function validateSchema(schema: any, path: string, errors: FieldError[], depth: 
   if (depth === 0 && schema.type !== "object") {
     errors.push(field.invalid(`${path}.type`, schema.type ?? "", "must be object at the root"));
   }
-  if (schema.pattern !== undefined && schema.pattern !== "" && !compilePattern(schema.pattern)) {
+  if (schema.pattern !== undefined && schema.pattern !== "" && !isPattern(schema.pattern)) {
     errors.push(field.invalid(`${path}.pattern`, schema.pattern, "must be a valid regular expression, but isn't"));
   }
   for (const [i, { rule }] of (schema["x-kubernetes-validations"] ?? []).entries()) {

@@ -74,6 +74,11 @@ function parseJson(text: string): unknown {
 
 /** YAML as the API takes it: one document, no aliases that unfold without end. */
 export async function parseYaml(text: string): Promise<unknown> {
+  const json = asJson(text);
+  if (json !== undefined) {
+    checkDepth(json);
+    return json;
+  }
   const { parse } = await import("yaml");
   try {
     const value = parse(text, { maxAliasCount: 100, schema: "yaml-1.1", merge: true });
@@ -84,6 +89,20 @@ export async function parseYaml(text: string): Promise<unknown> {
     throw ApiError.badRequest(
       `error converting YAML to JSON: ${error instanceof Error ? error.message.split("\n")[0] : error}`,
     );
+  }
+}
+
+/**
+ * An object that is written as JSON, which clients send under YAML's type too: parsed a hundred times faster than YAML.
+ * Undefined for anything else, a key that stands twice included, which YAML refuses.
+ */
+function asJson(text: string): unknown {
+  if (!/^\s*\{/.test(text)) return undefined;
+  try {
+    const value = JSON.parse(text);
+    return findDuplicateKeys(text).length === 0 ? value : undefined;
+  } catch {
+    return undefined;
   }
 }
 

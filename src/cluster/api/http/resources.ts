@@ -2,7 +2,8 @@ import type { ServerResponse } from "node:http";
 import { ApiError } from "../../api_error.ts";
 import type { DeleteOptions, KubeObject, PatchType } from "../../contracts.ts";
 import { loadCel } from "../crd/cel.ts";
-import { callWebhooks } from "../webhooks/call.ts";
+import { admissionOf, callWebhooks } from "../webhooks/call.ts";
+import { admitted } from "./admission.ts";
 import type { FieldValidation, WriteContext } from "../context.ts";
 import { methodNotAllowed, unknownPath, unsupportedMediaType } from "../errors.ts";
 import { inVersion, patchObject } from "../patching.ts";
@@ -62,33 +63,16 @@ export async function serveResource(call: Call, response: ServerResponse): Promi
     case "create":
       return write(call, response, 201, type, version, warnings, async (context) => {
         const body = await bodyOf(call, context);
-        const admitted = await callWebhooks(
-          call.gateway,
-          type,
-          version,
-          "CREATE",
-          request.namespace,
-          body,
-          undefined,
-          context,
-        );
-        return core.create(type, version, request.namespace, admitted, context);
+        const create = (object: unknown, from = context) => core.create(type, version, request.namespace, object, from);
+        return admitted(call, type, version, "CREATE", undefined, context, (from) => create(body, from), create);
       });
     case "update":
       return write(call, response, 200, type, version, warnings, async (context) => {
         const body = await bodyOf(call, context);
         const old = core.get(type, request.namespace, request.name!);
-        const admitted = await callWebhooks(
-          call.gateway,
-          type,
-          version,
-          "UPDATE",
-          request.namespace,
-          body,
-          old,
-          context,
-        );
-        return core.update(type, version, request.namespace, request.name!, admitted, context);
+        const update = (object: unknown, from = context) =>
+          core.update(type, version, request.namespace, request.name!, object, from);
+        return admitted(call, type, version, "UPDATE", old, context, (from) => update(body, from), update);
       });
     case "patch":
       return write(call, response, 200, type, version, warnings, (context) => patch(call, type, version, context));
@@ -177,27 +161,20 @@ async function patch(call: Call, type: ResourceType, version: TypeVersion, conte
   const perform = (from: WriteContext) =>
     patchObject(core, type, version, namespace, name!, patchType, value, from, subresource);
   if (subresource) return perform(context);
-  // Webhooks see the outcome: it is computed first, then admitted, then put in place unless the object moved on.
   const old = core.find(type, namespace, name!);
-  const outcome = perform({ ...context, dryRun: true, warnings: [] });
-  const admitted = await callWebhooks(
-    call.gateway,
+  return admitted(
+    call,
     type,
     version,
     old ? "UPDATE" : "CREATE",
-    namespace,
-    outcome,
     old,
     context,
+    perform,
+    (object) =>
+      old
+        ? core.update(type, version, namespace, name!, object, context)
+        : core.create(type, version, namespace, object, context),
   );
-  if (admitted === outcome) return perform(context);
-  const { resourceVersion: _stale, ...metadata } = admitted.metadata;
-  return old
-    ? core.update(type, version, namespace, name!, {
-      ...admitted,
-      metadata: { ...metadata, resourceVersion: old.metadata.resourceVersion },
-    }, context)
-    : core.create(type, version, namespace, { ...admitted, metadata }, context);
 }
 
 async function remove(
@@ -213,16 +190,16 @@ async function remove(
   const options = await deleteOptions(call);
   if (name) {
     const found = core.get(type, namespace, name);
-    await callWebhooks(
-      call.gateway,
+    const admission = admissionOf(call.gateway, {
       type,
       version,
-      "DELETE",
+      operation: "DELETE",
       namespace,
-      undefined,
-      found,
-      writeContext(call, warnings),
-    );
+      name,
+      object: undefined,
+      old: inVersion(type, version, found),
+    });
+    await callWebhooks(call.gateway, admission, { ...writeContext(call, warnings), dryRun: options.dryRun === true });
     const { object, gone } = core.delete(type, namespace, name, options);
     await core.store.committed();
     const whole = !gone || RETURNS_DELETED.has(type.key);
