@@ -8,7 +8,7 @@ import { jsonPatch } from "./patch/json_patch.ts";
 import { mergePatch } from "./patch/merge_patch.ts";
 import { strategicMergePatch } from "./patch/strategic.ts";
 import { applyConfiguration } from "./ssa/apply.ts";
-import { patchScale } from "./subresources.ts";
+import { patchScale, writePart } from "./subresources.ts";
 import { groupVersion, type ResourceType, type TypeVersion } from "./types.ts";
 
 /** Applies a patch of any kind to an object or to its status or scale. */
@@ -50,6 +50,10 @@ export function patchObject(
     }]);
   }
   const next = decodeObject(type, version, patched, context);
+  // Whoever may write a part of an object only must not reach the rest through it.
+  if (subresource !== undefined && subresource !== "status") {
+    return writePart(core, type, version, old, next, context, subresource);
+  }
   return core.replace(type, version, old, next, context, subresource);
 }
 

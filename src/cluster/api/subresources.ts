@@ -26,39 +26,11 @@ export function writeSubresource(
     return updateScale(core, type, version, namespace, name, body, context);
   }
   switch (key) {
-    case "/namespaces/finalize": {
-      const old = core.get(type, namespace, name);
-      const next = decodeObject(type, version, body, context);
-      return core.replace(
-        type,
-        version,
-        old,
-        {
-          ...structuredClone(old),
-          spec: next.spec,
-          metadata: { ...old.metadata, resourceVersion: next.metadata.resourceVersion },
-        },
-        context,
-        subresource,
-      );
-    }
-    case "certificates.k8s.io/certificatesigningrequests/approval": {
-      const old = core.get(type, namespace, name);
-      const next = decodeObject(type, version, body, context);
-      return core.replace(
-        type,
-        version,
-        old,
-        { ...structuredClone(old), status: { ...old.status, conditions: next.status?.conditions } },
-        context,
-        subresource,
-      );
-    }
+    case "/namespaces/finalize":
+    case "certificates.k8s.io/certificatesigningrequests/approval":
     case "/pods/ephemeralcontainers": {
       const old = core.get(type, namespace, name);
-      const next = decodeObject(type, version, body, context);
-      const spec = { ...old.spec, ephemeralContainers: next.spec?.ephemeralContainers };
-      return core.replace(type, version, old, structuredClone({ ...old, spec }), context, subresource);
+      return writePart(core, type, version, old, decodeObject(type, version, body, context), context, subresource);
     }
     case "/pods/binding":
       return bindPod(core, type, namespace, name, body, context);
@@ -66,6 +38,34 @@ export function writeSubresource(
       return evictPod(core, type, namespace, name, body, context);
   }
   throw unknownPath();
+}
+
+/** Writes the part of an object that a subresource stands for. */
+export function writePart(
+  core: ApiCore,
+  type: ResourceType,
+  version: TypeVersion,
+  old: KubeObject,
+  next: KubeObject,
+  context: WriteContext,
+  subresource: string,
+): KubeObject {
+  const object = structuredClone(old) as KubeObject;
+  object.metadata.resourceVersion = next.metadata.resourceVersion;
+  switch (subresource) {
+    case "finalize":
+      object.spec = next.spec;
+      break;
+    case "approval":
+      object.status = { ...object.status, conditions: next.status?.conditions };
+      break;
+    case "ephemeralcontainers":
+      object.spec.ephemeralContainers = next.spec?.ephemeralContainers;
+      break;
+    default:
+      throw unknownPath();
+  }
+  return core.replace(type, version, old, object, context, subresource);
 }
 
 function success(code: number): KubeObject {

@@ -332,9 +332,13 @@ async function serveSubresource(
       "you must specify at least 1 of the protocols v5.channel.k8s.io, v4.channel.k8s.io in an upgrade to a WebSocket",
     );
   }
-  const known = (subresource === "status" && version.hasStatus) || (subresource === "scale" && version.scale) ||
-    Object.hasOwn(type.subresources, subresource);
-  if (!known) throw unknownPath();
+  const verbs = subresource === "status" && version.hasStatus || subresource === "scale" && version.scale
+    ? ["get", "patch", "update"]
+    : Object.hasOwn(type.subresources, subresource)
+    ? type.subresources[subresource].verbs
+    : undefined;
+  if (!verbs) throw unknownPath();
+  if (!verbs.includes(verb)) throw methodNotAllowed();
   if (verb === "get") {
     const format = negotiate(call.request.headers.accept);
     const object = subresource === "scale"
@@ -350,7 +354,6 @@ async function serveSubresource(
     const body = await bodyOf(call, context);
     if (subresource === "token" && type.key === "/serviceaccounts") return createToken(call, body);
     if (subresource === "status") {
-      if (verb !== "update") throw methodNotAllowed();
       return core.update(type, version, namespace, name, body, context, "status");
     }
     return writeSubresource(core, type, subresource, verb, namespace, name, body, context, version);
