@@ -1,4 +1,4 @@
-import { describeError, MeshError } from "../core/errors.ts";
+import { MeshError } from "../core/errors.ts";
 import type { Reactor, Runnable } from "../net/reactor.ts";
 import { flowError, type FlowErrorCode } from "../net/endpoint.ts";
 import type { Timer } from "../net/timers.ts";
@@ -7,7 +7,7 @@ import { U8 } from "../sys/memory.ts";
 import { Budget } from "./budget.ts";
 import * as h2 from "./constants.ts";
 import { fieldOf, type HeaderFields, malformedHeaders } from "./headers.ts";
-import { HpackDecoder } from "./hpack.ts";
+import { type FrameSink, H2Input, word } from "./input.ts";
 import type { H2Options } from "./options.ts";
 import { H2Output } from "./output.ts";
 import { H2Stream, type H2StreamHandler } from "./stream.ts";
@@ -29,10 +29,6 @@ export interface H2Handler {
   onClosed?(error: MeshError<H2ErrorCode> | null): void;
 }
 
-/** Frames other than DATA are taken whole; longer ones are refused. */
-const MAX_CONTROL_FRAME = 80 * 1024;
-const MAX_CONTINUATIONS = 64;
-
 /** Wasteful frames (see Budget): the burst a busy honest peer may cause, and what it may cause for ever. */
 const WASTE_BURST = 4000, WASTE_PER_SECOND = 200;
 /** Streams reset by the peer before we answered: each made us work for nothing (CVE-2023-44487). */
@@ -45,10 +41,9 @@ const DRAIN_NOTICE_MS = 1000;
 /**
  * One HTTP/2 connection, either side, over any {@linkcode Transport} (RFC 9113).
  *
- * A state machine over the input buffer: DATA payload is passed on as it comes, without waiting for the frame; other frames
- * are taken whole. Output of one batch of events gathers in one block and goes out in one write.
+ * What a frame means, and what must be said. Frames are read in input.ts and written in output.ts; bytes of a stream are in stream.ts.
  */
-export class H2Connection implements TransportConsumer, Runnable {
+export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   readonly reactor: Reactor;
   readonly transport: Transport;
   readonly role: "client" | "server";
@@ -57,7 +52,6 @@ export class H2Connection implements TransportConsumer, Runnable {
   peer: unknown = null;
   #handler: H2Handler;
   readonly #streams = new Map<number, H2Stream>();
-  readonly #decoder: HpackDecoder;
   readonly #waiting = new Set<H2Stream>();
   readonly #waste: Budget;
   readonly #resets: Budget;
@@ -72,26 +66,14 @@ export class H2Connection implements TransportConsumer, Runnable {
   #nextId: number;
 
   // Input.
-  #prefaceLeft: number;
+  readonly #in: H2Input;
   #settled = false;
   #receiveWindow: number;
   #uncredited = 0;
   #held = 0;
   #dataStream: H2Stream | null = null;
-  #dataLeft = 0;
-  #padLeft = 0;
   #dataEnd = false;
-  #skipLeft = 0;
   #lastPeerId = 0;
-  #block: Uint8Array | null = null;
-  #blockStream = 0;
-  #blockLength = 0;
-  #blockEnd = false;
-  #continuations = 0;
-  #fields: [string, string][] = [];
-  readonly #collect = (name: string, value: string): void => {
-    this.#fields.push([name, value]);
-  };
 
   // Life.
   #closed = false;
@@ -116,11 +98,10 @@ export class H2Connection implements TransportConsumer, Runnable {
     this.options = options;
     this.#out = new H2Output(reactor, transport, this);
     this.#handler = handler;
-    this.#decoder = new HpackDecoder(4096, options.maxHeaderListSize);
+    this.#in = new H2Input(this, role, options);
     this.#waste = new Budget(WASTE_BURST, WASTE_PER_SECOND, reactor.now);
     this.#resets = new Budget(RESET_BURST, RESET_PER_SECOND, reactor.now);
     this.#nextId = role === "client" ? 1 : 2;
-    this.#prefaceLeft = role === "server" ? h2.PREFACE.length : 0;
     this.#receiveWindow = Math.max(options.connectionWindow, h2.DEFAULT_WINDOW);
     transport.consumer = this;
     this.#begin();
@@ -224,28 +205,7 @@ export class H2Connection implements TransportConsumer, Runnable {
   // --- TransportConsumer
 
   onInput(at: number, bytes: number): number {
-    const end = at + bytes;
-    let next = at;
-    while (next < end && !this.#closed && this.#failed === null) {
-      if (this.#dataLeft > 0) {
-        next += this.#passData(next, Math.min(this.#dataLeft, end - next));
-      } else if (this.#padLeft > 0 || this.#skipLeft > 0) {
-        const part = Math.min(this.#padLeft > 0 ? this.#padLeft : this.#skipLeft, end - next);
-        if (this.#padLeft > 0) {
-          this.#padLeft -= part;
-          if (this.#padLeft === 0) this.#endData();
-        } else this.#skipLeft -= part;
-        next += part;
-      } else if (this.#prefaceLeft > 0) {
-        if (!this.#takePreface(next, end)) break;
-        next += h2.PREFACE.length;
-      } else {
-        const taken = this.#frame(next, end);
-        if (taken === 0) break;
-        next += taken;
-      }
-    }
-    return this.#closed || this.#failed !== null ? bytes : next - at;
+    return this.#in.take(at, bytes);
   }
 
   onInputEnd(): void {
@@ -262,99 +222,29 @@ export class H2Connection implements TransportConsumer, Runnable {
     );
   }
 
-  // --- frames in
+  // --- FrameSink
 
-  #takePreface(at: number, end: number): boolean {
-    const have = Math.min(end - at, h2.PREFACE.length);
-    for (let i = 0; i < have; i++) {
-      if (U8[at + i] !== h2.PREFACE.charCodeAt(i)) {
-        this.#fail(h2.PROTOCOL_ERROR, "the client does not begin with the HTTP/2 preface");
-        return false;
-      }
-    }
-    if (have < h2.PREFACE.length) return false;
-    this.#prefaceLeft = 0;
-    return true;
+  onFrameError(code: number, reason: string): void {
+    this.#fail(code, reason);
   }
 
-  /** Takes one frame (of DATA, only its head) and returns its bytes, or 0 when more must come first. */
-  #frame(at: number, end: number): number {
-    if (end - at < h2.FRAME_HEADER) return 0;
-    const length = (U8[at] << 16) | (U8[at + 1] << 8) | U8[at + 2];
-    const type = U8[at + 3], flags = U8[at + 4];
-    const id = ((U8[at + 5] & 0x7f) << 24) | (U8[at + 6] << 16) | (U8[at + 7] << 8) | U8[at + 8];
-    if (length > this.options.maxFrameSize) {
-      return this.#fail(h2.FRAME_SIZE_ERROR, `a frame of ${length} bytes is too long`);
-    }
-    if (!this.#settled && type !== h2.FRAME_SETTINGS) {
-      return this.#fail(h2.PROTOCOL_ERROR, "the peer does not begin with SETTINGS");
-    }
-    if (this.#block !== null && (type !== h2.FRAME_CONTINUATION || id !== this.#blockStream)) {
-      return this.#fail(h2.PROTOCOL_ERROR, "another frame stands within a header block");
-    }
-    if (type === h2.FRAME_DATA) return this.#data(at, end, length, flags, id);
-    if (type > h2.FRAME_CONTINUATION) {
-      if (!this.#spend(1)) return 0;
-      this.#skipLeft = length;
-      return h2.FRAME_HEADER;
-    }
-    if (length > MAX_CONTROL_FRAME) {
-      return this.#fail(h2.ENHANCE_YOUR_CALM, `a control frame of ${length} bytes is too long`);
-    }
-    if (end - at < h2.FRAME_HEADER + length) return 0;
-    const body = at + h2.FRAME_HEADER;
-    switch (type) {
-      case h2.FRAME_HEADERS:
-        this.#headers(body, length, flags, id);
-        break;
-      case h2.FRAME_PRIORITY:
-        this.#priority(length, id);
-        break;
-      case h2.FRAME_RST_STREAM:
-        this.#resetReceived(body, length, id);
-        break;
-      case h2.FRAME_SETTINGS:
-        this.#settings(body, length, flags, id);
-        break;
-      case h2.FRAME_PUSH_PROMISE:
-        this.#fail(h2.PROTOCOL_ERROR, "PUSH_PROMISE is not enabled");
-        break;
-      case h2.FRAME_PING:
-        this.#ping(body, length, flags, id);
-        break;
-      case h2.FRAME_GOAWAY:
-        this.#goaway(body, length, id);
-        break;
-      case h2.FRAME_WINDOW_UPDATE:
-        this.#windowUpdate(body, length, id);
-        break;
-      case h2.FRAME_CONTINUATION:
-        this.#continuation(body, length, flags, id);
-        break;
-    }
-    return h2.FRAME_HEADER + length;
+  onUnknownFrame(): void {
+    this.#spend(1);
   }
 
-  #data(at: number, end: number, length: number, flags: number, id: number): number {
-    let head = h2.FRAME_HEADER, pad = 0;
-    if (id === 0) return this.#fail(h2.PROTOCOL_ERROR, "DATA on stream 0");
-    if ((flags & h2.FLAG_PADDED) !== 0) {
-      if (length === 0) return this.#fail(h2.FRAME_SIZE_ERROR, "a padded DATA frame without its padding length");
-      if (end - at < h2.FRAME_HEADER + 1) return 0;
-      pad = U8[at + h2.FRAME_HEADER];
-      head++;
-      if (pad >= length) return this.#fail(h2.PROTOCOL_ERROR, "padding is longer than its frame");
-    }
+  onDataFrame(id: number, length: number, payload: number, endStream: boolean): void {
     const stream = this.#streams.get(id) ?? null;
     if (stream === null && this.#isIdle(id)) return this.#fail(h2.PROTOCOL_ERROR, `DATA on the idle stream ${id}`);
-    if (length > this.#receiveWindow) return this.#fail(h2.FLOW_CONTROL_ERROR, "DATA exceeds the connection's window");
+    if (length > this.#receiveWindow) {
+      return this.#fail(h2.FLOW_CONTROL_ERROR, "DATA exceeds the connection's window");
+    }
+    if (payload === 0 && !endStream && !this.#spend(1)) return;
     this.#receiveWindow -= length;
     this.#uncredited += length;
-    const payload = length - (head - h2.FRAME_HEADER) - pad;
     this.#dataStream = null;
+    this.#dataEnd = endStream;
     if (stream === null) {
-      if (!this.#spend(1)) return 0;
-      if (!this.#recentResets.includes(id)) this.sendReset(id, h2.STREAM_CLOSED);
+      if (this.#spend(1) && !this.#recentResets.includes(id)) this.sendReset(id, h2.STREAM_CLOSED);
     } else if (stream.remoteEnded) {
       stream.reset(h2.STREAM_CLOSED);
     } else if (!stream.headersReceived) {
@@ -364,107 +254,47 @@ export class H2Connection implements TransportConsumer, Runnable {
     } else {
       stream.receiveWindow -= length;
       this.#dataStream = stream;
+      if (payload > 0) this.#waste.earn(1 + (payload >> 10));
       // Padding is consumed as it comes.
       if (length > payload) {
         stream.held += length - payload;
         this.#held += length - payload;
         stream.consumed(length - payload);
       }
-      if (payload > 0) this.#waste.earn(1 + (payload >> 10));
     }
-    if (payload === 0 && (flags & h2.FLAG_END_STREAM) === 0 && !this.#spend(1)) return 0;
-    this.#dataEnd = (flags & h2.FLAG_END_STREAM) !== 0;
-    this.#dataLeft = payload;
-    this.#padLeft = pad;
-    if (payload === 0 && pad === 0) this.#endData();
     this.#credit();
-    return head;
   }
 
-  #passData(at: number, bytes: number): number {
+  onDataPayload(at: number, bytes: number): void {
     const stream = this.#dataStream;
-    this.#dataLeft -= bytes;
-    if (stream !== null && stream.open) {
-      this.#held += bytes;
-      stream.onData(at, bytes);
-    }
-    if (this.#dataLeft === 0 && this.#padLeft === 0) this.#endData();
-    return bytes;
+    if (stream === null || !stream.open) return;
+    this.#held += bytes;
+    stream.onData(at, bytes);
   }
 
-  #endData(): void {
+  onDataEnd(): void {
     const stream = this.#dataStream;
     this.#dataStream = null;
     if (this.#dataEnd && stream !== null && stream.open) stream.onRemoteEnd();
   }
 
-  #headers(at: number, length: number, flags: number, id: number): void {
-    let start = at, end = at + length;
-    if (id === 0) return void this.#fail(h2.PROTOCOL_ERROR, "HEADERS on stream 0");
-    if ((flags & h2.FLAG_PADDED) !== 0) {
-      if (length < 1) return void this.#fail(h2.FRAME_SIZE_ERROR, "padded HEADERS without their padding length");
-      end -= U8[start++];
-    }
-    if ((flags & h2.FLAG_PRIORITY) !== 0) start += 5;
-    if (start > end) return void this.#fail(h2.PROTOCOL_ERROR, "padding is longer than its frame");
-    this.#blockEnd = (flags & h2.FLAG_END_STREAM) !== 0;
-    if ((flags & h2.FLAG_END_HEADERS) !== 0) return this.#decode(U8, start, end, id);
-    this.#block = new Uint8Array(Math.max(4096, end - start));
-    this.#block.set(U8.subarray(start, end));
-    this.#blockLength = end - start;
-    this.#blockStream = id;
-    this.#continuations = 0;
-  }
-
-  #continuation(at: number, length: number, flags: number, id: number): void {
-    if (this.#block === null) return void this.#fail(h2.PROTOCOL_ERROR, `CONTINUATION without HEADERS on stream ${id}`);
-    const total = this.#blockLength + length;
-    if (total > this.options.maxHeaderListSize + 16384 || ++this.#continuations > MAX_CONTINUATIONS) {
-      return void this.#fail(h2.ENHANCE_YOUR_CALM, "a header block is too long");
-    }
-    if (total > this.#block.length) {
-      const larger = new Uint8Array(total * 2);
-      larger.set(this.#block.subarray(0, this.#blockLength));
-      this.#block = larger;
-    }
-    this.#block.set(U8.subarray(at, at + length), this.#blockLength);
-    this.#blockLength = total;
-    if ((flags & h2.FLAG_END_HEADERS) === 0) return;
-    const block = this.#block;
-    this.#block = null;
-    this.#decode(block, 0, total, id);
-  }
-
-  #decode(source: Uint8Array, start: number, end: number, id: number): void {
-    this.#fields = [];
-    let tooLarge = false;
-    try {
-      this.#decoder.decode(source, start, end, this.#collect);
-    } catch (thrown) {
-      if (!(thrown instanceof MeshError) || thrown.code !== "hpack_list_too_large") {
-        return void this.#fail(h2.COMPRESSION_ERROR, describeError(thrown));
-      }
-      tooLarge = true;
-    }
-    const fields = this.#fields;
-    this.#fields = [];
+  onHeaderBlock(id: number, fields: HeaderFields, endStream: boolean, tooLarge: boolean): void {
     const stream = this.#streams.get(id);
-    if (stream) return this.#laterHeaders(stream, fields, tooLarge);
+    if (stream) return this.#laterHeaders(stream, fields, endStream, tooLarge);
     if (this.role === "client" || id % 2 === 0) {
-      if (this.#isIdle(id)) {
-        return void this.#fail(h2.PROTOCOL_ERROR, `HEADERS on the stream ${id}, which we did not open`);
-      }
-      return; // the end of a stream that we have reset
+      // Otherwise it is the end of a stream that we have reset.
+      if (this.#isIdle(id)) this.#fail(h2.PROTOCOL_ERROR, `HEADERS on the stream ${id}, which we did not open`);
+      return;
     }
     if (id <= this.#lastPeerId) {
-      if (this.#recentResets.includes(id)) return;
-      return void this.#fail(h2.STREAM_CLOSED, `HEADERS on the closed stream ${id}`);
+      if (!this.#recentResets.includes(id)) this.#fail(h2.STREAM_CLOSED, `HEADERS on the closed stream ${id}`);
+      return;
     }
     this.#lastPeerId = id;
-    this.#newRequest(id, fields, tooLarge);
+    this.#newRequest(id, fields, endStream, tooLarge);
   }
 
-  #newRequest(id: number, fields: HeaderFields, tooLarge: boolean): void {
+  #newRequest(id: number, fields: HeaderFields, ended: boolean, tooLarge: boolean): void {
     if (this.#goawaySent) return; // after the final GOAWAY: the peer knows that it was not processed
     if (this.#streams.size >= this.options.maxConcurrentStreams) {
       if (this.#spend(1)) this.sendReset(id, h2.REFUSED_STREAM);
@@ -478,7 +308,6 @@ export class H2Connection implements TransportConsumer, Runnable {
     const stream = new H2Stream(this, id, null, this.#peerWindow, this.options.streamWindow);
     stream.headersReceived = true;
     this.#streams.set(id, stream);
-    const ended = this.#blockEnd;
     if (ended) stream.remoteEnded = true;
     this.reactor.wantMicrotasks();
     if (tooLarge) {
@@ -490,8 +319,7 @@ export class H2Connection implements TransportConsumer, Runnable {
   }
 
   /** A response, an informational one before it, or trailers. */
-  #laterHeaders(stream: H2Stream, fields: HeaderFields, tooLarge: boolean): void {
-    const ended = this.#blockEnd;
+  #laterHeaders(stream: H2Stream, fields: HeaderFields, ended: boolean, tooLarge: boolean): void {
     if (stream.remoteEnded) return stream.reset(h2.STREAM_CLOSED);
     if (tooLarge) return stream.reset(h2.ENHANCE_YOUR_CALM);
     this.reactor.wantMicrotasks();
@@ -512,44 +340,34 @@ export class H2Connection implements TransportConsumer, Runnable {
     if (ended && stream.open) stream.onRemoteEnd();
   }
 
-  #priority(length: number, id: number): void {
-    if (id === 0) return void this.#fail(h2.PROTOCOL_ERROR, "PRIORITY on stream 0");
-    if (!this.#spend(1)) return;
-    if (length === 5) return;
+  onPriority(id: number, length: number): void {
+    if (!this.#spend(1) || length === 5) return;
     const stream = this.#streams.get(id);
     if (stream) stream.reset(h2.FRAME_SIZE_ERROR);
     else if (this.#isIdle(id)) this.#fail(h2.FRAME_SIZE_ERROR, "a PRIORITY frame of the wrong length");
   }
 
-  #resetReceived(at: number, length: number, id: number): void {
-    if (length !== 4) return void this.#fail(h2.FRAME_SIZE_ERROR, "a RST_STREAM frame of the wrong length");
-    if (id === 0 || this.#isIdle(id)) return void this.#fail(h2.PROTOCOL_ERROR, `RST_STREAM on the idle stream ${id}`);
+  onResetFrame(id: number, code: number): void {
+    if (this.#isIdle(id)) return this.#fail(h2.PROTOCOL_ERROR, `RST_STREAM on the idle stream ${id}`);
     const stream = this.#streams.get(id);
     if (!stream) return void this.#spend(1);
     if (this.role === "server" && !stream.headersSent && !this.#resets.spend(1, this.reactor.now)) {
-      return void this.#fail(h2.ENHANCE_YOUR_CALM, "the client resets its requests too fast");
+      return this.#fail(h2.ENHANCE_YOUR_CALM, "the client resets its requests too fast");
     }
-    stream.onRemoteReset(this.#word(at));
+    stream.onRemoteReset(code);
   }
 
-  #settings(at: number, length: number, flags: number, id: number): void {
-    if (id !== 0) return void this.#fail(h2.PROTOCOL_ERROR, "SETTINGS on a stream");
-    if ((flags & h2.FLAG_ACK) !== 0) {
-      if (length !== 0) return void this.#fail(h2.FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS with content");
-      if (!this.#settled) return void this.#fail(h2.PROTOCOL_ERROR, "the peer does not begin with SETTINGS");
-      return;
-    }
-    if (length % 6 !== 0) return void this.#fail(h2.FRAME_SIZE_ERROR, "a SETTINGS frame of the wrong length");
-    if (this.#settled && !this.#spend(1 + length / 60)) return;
+  onSettings(at: number, length: number): void {
+    const first = !this.#settled;
+    if (!first && !this.#spend(1 + length / 60)) return;
     for (let i = at; i < at + length; i += 6) {
-      if (!this.#applySetting((U8[i] << 8) | U8[i + 1], this.#word(i + 2))) return;
+      if (!this.#applySetting((U8[i] << 8) | U8[i + 1], word(i + 2))) return;
     }
     this.#out.settingsAck();
-    if (!this.#settled) {
-      this.#settled = true;
-      this.reactor.wantMicrotasks();
-      this.#handler.onReady?.();
-    } else this.#handler.onCapacity?.();
+    this.#settled = true;
+    this.reactor.wantMicrotasks();
+    if (first) this.#handler.onReady?.();
+    else this.#handler.onCapacity?.();
   }
 
   #applySetting(setting: number, value: number): boolean {
@@ -594,57 +412,44 @@ export class H2Connection implements TransportConsumer, Runnable {
     return false;
   }
 
-  #ping(at: number, length: number, flags: number, id: number): void {
-    if (length !== 8) return void this.#fail(h2.FRAME_SIZE_ERROR, "a PING frame of the wrong length");
-    if (id !== 0) return void this.#fail(h2.PROTOCOL_ERROR, "PING on a stream");
-    if ((flags & h2.FLAG_ACK) !== 0) {
-      if (!this.#pingSent) return;
-      this.#pingSent = false;
-      if (this.#pingTimer) this.reactor.resetTimer(this.#pingTimer, this.options.pingIntervalMs);
+  onPing(at: number, ack: boolean): void {
+    if (!ack) {
+      if (this.#spend(1)) this.#out.ping(at);
       return;
     }
-    if (!this.#spend(1)) return;
-    this.#out.ping(at);
+    if (!this.#pingSent) return;
+    this.#pingSent = false;
+    if (this.#pingTimer) this.reactor.resetTimer(this.#pingTimer, this.options.pingIntervalMs);
   }
 
-  #goaway(at: number, length: number, id: number): void {
-    if (length < 8) return void this.#fail(h2.FRAME_SIZE_ERROR, "a GOAWAY frame of the wrong length");
-    if (id !== 0) return void this.#fail(h2.PROTOCOL_ERROR, "GOAWAY on a stream");
+  onGoawayFrame(last: number, code: number): void {
     if (!this.#spend(1)) return;
-    const last = this.#word(at) & 0x7fffffff, code = this.#word(at + 4);
     this.#goawayReceived = true;
     if (this.role === "client") {
+      const reason = `the peer went away before it took the request (${h2.errorName(code)})`;
       for (const stream of [...this.#streams.values()]) {
-        if (stream.id <= last) continue;
-        stream.onConnectionClosed(
-          flowError("closed", `the peer went away before it took the request (${h2.errorName(code)})`),
-        );
+        if (stream.id > last) stream.onConnectionClosed(flowError("closed", reason));
       }
     }
     this.#handler.onGoaway?.(code);
     this.#endIfIdle();
   }
 
-  #windowUpdate(at: number, length: number, id: number): void {
-    if (length !== 4) return void this.#fail(h2.FRAME_SIZE_ERROR, "a WINDOW_UPDATE frame of the wrong length");
-    const increment = this.#word(at) & 0x7fffffff;
+  onWindowUpdate(id: number, increment: number): void {
+    if (!this.#spend(0.5)) return;
     if (id === 0) {
-      if (increment === 0) return void this.#fail(h2.PROTOCOL_ERROR, "a WINDOW_UPDATE of nothing");
+      if (increment === 0) return this.#fail(h2.PROTOCOL_ERROR, "a WINDOW_UPDATE of nothing");
       this.sendWindow += increment;
       if (this.sendWindow > h2.MAX_WINDOW) {
-        return void this.#fail(h2.FLOW_CONTROL_ERROR, "the connection's window overflows");
+        return this.#fail(h2.FLOW_CONTROL_ERROR, "the connection's window overflows");
       }
-      if (!this.#spend(0.5)) return;
-      this.#resumeWaiting();
-      return;
+      return this.#resumeWaiting();
     }
     const stream = this.#streams.get(id);
     if (!stream) {
       if (this.#isIdle(id)) this.#fail(h2.PROTOCOL_ERROR, `WINDOW_UPDATE on the idle stream ${id}`);
-      else this.#spend(0.5);
       return;
     }
-    if (!this.#spend(0.5)) return;
     if (increment === 0) return stream.reset(h2.PROTOCOL_ERROR);
     stream.sendWindow += increment;
     if (stream.sendWindow > h2.MAX_WINDOW) return stream.reset(h2.FLOW_CONTROL_ERROR);
@@ -655,11 +460,6 @@ export class H2Connection implements TransportConsumer, Runnable {
   #isIdle(id: number): boolean {
     const ours = (id % 2 === 1) === (this.role === "client");
     return ours ? id >= this.#nextId : id > this.#lastPeerId;
-  }
-
-  /** Unsigned 32-bit number. */
-  #word(at: number): number {
-    return ((U8[at] << 24) | (U8[at + 1] << 16) | (U8[at + 2] << 8) | U8[at + 3]) >>> 0;
   }
 
   #spend(cost: number): boolean {
@@ -819,9 +619,9 @@ export class H2Connection implements TransportConsumer, Runnable {
     }
   }
 
-  /** A connection error: says so, and ends. Returns 0, for parsers. */
-  #fail(code: number, reason: string): 0 {
-    if (this.#failed !== null || this.#closed) return 0;
+  /** A connection error: says so, and ends. */
+  #fail(code: number, reason: string): void {
+    if (this.#failed !== null || this.#closed) return;
     this.#failed = new MeshError(
       "h2_protocol",
       `HTTP/2 with "${this.transport.remote.address}" failed: ${reason} (${h2.errorName(code)})`,
@@ -833,7 +633,6 @@ export class H2Connection implements TransportConsumer, Runnable {
     this.#goawaySent = false;
     this.#sendGoaway(this.#lastPeerId, code);
     this.#finish(this.#failed);
-    return 0;
   }
 
   /** Flushes, ends the transport in order, and tells everybody. */
@@ -850,7 +649,7 @@ export class H2Connection implements TransportConsumer, Runnable {
     this.#pingTimer?.cancel();
     this.#drainTimer?.cancel();
     this.#out.close();
-    this.#block = null;
+    this.#in.stop();
     const reason = flowError("closed", error === null ? "the connection ended" : error.message);
     for (const stream of [...this.#streams.values()]) stream.onConnectionClosed(reason);
     this.#streams.clear();
