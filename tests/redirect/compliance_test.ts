@@ -191,8 +191,8 @@ function compliance(firewall: Firewall, why: string | undefined): void {
 
   test("failures say what was attempted", async (s) => {
     await assert.rejects(
-      applyRedirect("/nonexistent", firewall, DEFAULT_REDIRECT),
-      /cannot set up redirection in "\/nonexistent"/,
+      applyRedirect("/proc/self/none", firewall, DEFAULT_REDIRECT),
+      /cannot set up redirection in "\/proc\/self\/none"/,
     );
     await applyRedirect(s.pod.path, firewall, DEFAULT_REDIRECT);
   });

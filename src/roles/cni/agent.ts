@@ -137,7 +137,7 @@ export class CniAgent {
   async stop(): Promise<void> {
     await this.#queue.close();
     await this.#zds?.close();
-    this.captures.close();
+    await this.captures.close();
   }
 
   /** Takes every pod out of the mesh: the agent is being uninstalled, and nobody could do it later. */

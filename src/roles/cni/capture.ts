@@ -175,7 +175,8 @@ export class Captures {
   }
 
   /** Lets go of every descriptor; what is in the pods stays. */
-  close(): void {
+  async close(): Promise<void> {
+    await Promise.all(this.#cleaning.values());
     for (const uid of [...this.#draining.keys()]) this.#stopDraining(uid)?.close();
     for (const { netns } of this.#captured.values()) netns?.close();
     this.#captured.clear();

@@ -145,7 +145,7 @@ scenario(
     assert.ok(one.access.some((line) => line.includes('error="http status: 401 Unauthorized"')));
     lab.removePolicy(allow);
     assert.equal(await curl(notsleep), 0);
-    assert.equal(two.connections.size, 0);
+    await eventually(() => assert.equal(two.connections.size, 0));
   },
 );
 

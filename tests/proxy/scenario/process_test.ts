@@ -119,7 +119,8 @@ Deno.test({
         assert.equal(servers[0].clients.at(-1)?.from, client.ip);
         connection.end();
         await eventually(() => assert.match(n2.process.output, /connection complete\t.*direction="inbound"/));
-        assert.match(n1.process.output, /src.identity="spiffe:\/\/cluster.local\/ns\/default\/sa\/client"/);
+        const identity = /src.identity="spiffe:\/\/cluster.local\/ns\/default\/sa\/client"/;
+        await eventually(() => assert.match(n1.process.output, identity));
       });
 
       await t.step("tell about themselves", async () => {
