@@ -14,6 +14,8 @@ export interface HttpListeners {
 }
 
 const HEADERS_TIMEOUT_MS = 30_000;
+/** Longer than clients keep idle connections, so that none is closed as a request sets out on it. */
+const KEEP_ALIVE_TIMEOUT_MS = 180_000;
 
 /** Serves the API over TLS on every address. @throws {MeshError} `API_LISTEN_FAILED` naming the address */
 export async function listenHttps(gateway: Gateway, pki: ClusterPki, listen: ListenAddress[]): Promise<HttpListeners> {
@@ -38,6 +40,7 @@ export async function listenHttps(gateway: Gateway, pki: ClusterPki, listen: Lis
         rejectUnauthorized: false,
       });
       server.headersTimeout = HEADERS_TIMEOUT_MS;
+      server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
       server.requestTimeout = 0;
       server.on("request", (request, response) => void handleRequest(gateway, request, response));
       server.on("upgrade", (request, socket, head) => {
