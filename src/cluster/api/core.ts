@@ -97,10 +97,9 @@ export class ApiCore {
     }
     type.strategy.defaults?.(object);
     type.strategy.prepareCreate?.(object);
-    // Before admission: that hands out addresses, and "already exists" says more than "already allocated".
-    if (this.find(type, metadata.namespace, metadata.name)) throw alreadyExists(type, metadata.name);
     type.strategy.admit?.(object, undefined, this.#env);
     this.#validate(type, version, object, undefined, context);
+    if (this.find(type, metadata.namespace, metadata.name)) throw alreadyExists(type, metadata.name);
     tidyMetadata(metadata);
     recordManagedFields({ type, version, object, context, now: this.now(), applied });
     return context.dryRun ? object : this.store.put(type.key, this.#toStorage(type, object));

@@ -34,7 +34,10 @@ export function allocateServiceAddresses(service: KubeObject, old: KubeObject | 
     }
     return;
   }
-  const others = [...env.list("/services")].filter((other) => other.metadata.uid !== service.metadata.uid);
+  // By name: one that is created a second time is refused for being there, not for its addresses.
+  const { namespace, name } = service.metadata;
+  const others = [...env.list("/services")]
+    .filter(({ metadata }) => metadata.name !== name || metadata.namespace !== namespace);
   allocateClusterIp(service, old, others);
   allocateNodePorts(service, others);
 }
