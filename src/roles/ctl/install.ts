@@ -91,6 +91,7 @@ async function install(
       tracker,
       (objects) => applyAll(client, objects.filter(({ kind }) => WORKLOADS.has(kind)), applyOptions),
     );
+    progress({ type: "applied" });
     if (options.wait && !dryRun) {
       tracker.report();
       await waitReady(client, tracker.awaited(), {

@@ -9,6 +9,8 @@ export type InstallEvent =
   | { type: "installed"; component: ComponentName }
   | { type: "failed"; component: ComponentName; error: string }
   | { type: "note"; text: string }
+  /** The cluster has every object; what is left is to wait for them. */
+  | { type: "applied" }
   | { type: "complete" };
 
 export type InstallProgress = (event: InstallEvent) => void;

@@ -5,6 +5,7 @@ import { mergeKubeconfig, removeFromKubeconfig } from "../../cluster/kubeconfig.
 import { kubeconfigPath } from "../../cluster/kubeconfig.ts";
 import { type ClusterLayout, processStartTime } from "../../cluster/layout.ts";
 import { listenAndRelay } from "../../cluster/relay.ts";
+import type { CaMaterial } from "../../identity/ca_material.ts";
 import { installMesh } from "../ctl/install.ts";
 import { KubeClient } from "../ctl/kube.ts";
 import type { KubeTarget } from "../../kube/target.ts";
@@ -13,6 +14,7 @@ import { writeRunState } from "./instance.ts";
 import type { UpOptions } from "./options.ts";
 import type { Progress } from "./progress.ts";
 import { proveRequest } from "./proof.ts";
+import { newRoot, plantRoot } from "./root.ts";
 import { applySamples, enrol, SAMPLE_NAMESPACE, waitForSamples } from "./samples.ts";
 import { printSummary } from "./summary.ts";
 
@@ -49,6 +51,7 @@ export async function bringUp(
   const context = `ambientd-${options.name}`;
   const kubeconfig = kubeconfigPath(options.kubeconfig);
   const started = performance.now();
+  const root = options.mesh === "ambient" ? rootOfNewCluster(layout) : undefined;
   const cleanups: (() => Promise<unknown>)[] = [];
   const stop = async () => {
     for (const cleanup of cleanups.splice(0).reverse()) {
@@ -95,7 +98,7 @@ export async function bringUp(
     );
     const client = new KubeClient(target);
     cleanups.push(async () => client.close());
-    const work = deploy(options, client, nodes, progress, signal);
+    const work = deploy(options, client, { nodes, root }, progress, signal);
     await Promise.race([work, failed.then((error) => Promise.reject(error)), aborted(signal)]);
     await writeRunState(layout, {
       pid: Deno.pid,
@@ -120,21 +123,31 @@ export async function bringUp(
 async function deploy(
   options: UpOptions,
   client: KubeClient,
-  nodes: Promise<void>,
+  { nodes, root }: { nodes: Promise<void>; root: Promise<CaMaterial> | undefined },
   progress: Progress,
   signal: AbortSignal,
 ): Promise<void> {
   const mesh = options.mesh === "ambient", samples = options.samples === "bookinfo";
-  // Applied while the mesh starts: the slowest part of a start is programs loading, and they may load side by side.
-  const applied = samples ? nodes.then(() => applySamples(client, signal)) : Promise.resolve();
-  applied.catch(() => {});
-  if (mesh) {
+  // The samples start beside the mesh, which goes first because it takes longer, and join it as soon as it takes them.
+  let applied: Promise<void> = Promise.resolve();
+  const startSamples = () => {
+    if (!samples) return;
+    applied = nodes.then(async () => {
+      if (mesh) await enrol(client, SAMPLE_NAMESPACE);
+      await applySamples(client, signal);
+    });
+    applied.catch(() => {});
+  };
+  if (!mesh) startSamples();
+  else {
     await progress.step("Installing the mesh (profile ambient)", async (update) => {
+      if (root) await plantRoot(client, await root, signal);
       const components = new Set<string>();
       await installMesh(
         { profile: "ambient", wait: true, readinessTimeoutMs: STEP_TIMEOUT_MS, signal },
         client.target,
         (event) => {
+          if (event.type === "applied") startSamples();
           if (event.type === "installed") components.add(event.component);
           if (event.type === "working") update(`waiting for ${event.waitingFor.join(", ") || "its objects"}`);
         },
@@ -145,11 +158,22 @@ async function deploy(
   if (samples) {
     await progress.step("Deploying Bookinfo, sleep and notsleep", async (update) => {
       await applied;
-      if (mesh) await enrol(client, SAMPLE_NAMESPACE);
       await waitForSamples(client, (name) => update(`${name} is ready`), STEP_TIMEOUT_MS, signal);
     });
   }
   if (samples && mesh) await proveRequest(client, progress, signal);
+}
+
+/** Made while the engine starts; a cluster that has run before has its root already. */
+function rootOfNewCluster({ dataDir }: ClusterLayout): Promise<CaMaterial> | undefined {
+  try {
+    Deno.statSync(`${dataDir}/state.db`);
+    return undefined;
+  } catch {
+    const root = newRoot();
+    root.catch(() => {});
+    return root;
+  }
 }
 
 /** The API server's credentials, and a promise of the nodes. */
