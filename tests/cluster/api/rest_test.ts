@@ -230,7 +230,8 @@ Deno.test("discovery: classic, aggregated, OpenAPI", async () => {
 Deno.test("hostile requests get a Status and leave the server alive", async () => {
   await using test = await TestServer.start();
   const configs = `${BASE}/configmaps`;
-  const named = (extra: string) => `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}${extra}}`;
+  const named = (extra: string, name = "x") =>
+    `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"${name}"}${extra}}`;
   const table: [name: string, method: string, path: string, body: unknown, code: number, type?: string][] = [
     ["not JSON", "POST", configs, "{", 400],
     ["not YAML", "POST", configs, "a: [", 400, "application/yaml"],
@@ -255,7 +256,13 @@ Deno.test("hostile requests get a Status and leave the server alive", async () =
     ["deep object", "POST", configs, named(`,"data":${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`), 400],
     ["bytes that are not UTF-8", "POST", configs, Uint8Array.of(0xff, 0xfe, 0x00), 400],
     ["too large", "POST", configs, named(`,"data":{"a":"${"x".repeat(3 * 1024 * 1024)}"}`), 413],
-    ["a ConfigMap of more than 1 MiB", "POST", configs, named(`,"data":{"a":"${"x".repeat(1024 * 1024 + 1)}"}`), 422],
+    [
+      "a ConfigMap of more than 1 MiB",
+      "POST",
+      configs,
+      named(`,"data":{"a":"${"x".repeat(1024 * 1024 + 1)}"}`, "big"),
+      422,
+    ],
     ["path traversal", "GET", `${BASE}/configmaps/..%2f..%2fsecrets`, undefined, 400],
     ["an escape that is none", "GET", `${BASE}/configmaps/%zz`, undefined, 400],
     ["a NUL in a name", "GET", `${BASE}/configmaps/a%00b`, undefined, 400],
