@@ -6,8 +6,10 @@ export function isReady(object: KubeJson): boolean {
   switch (object.kind) {
     case "Deployment":
       if (!status || (status.observedGeneration ?? 0) < (metadata.generation ?? 0)) return false;
-      return status.updatedReplicas >= (spec.replicas ?? 1) && status.availableReplicas >= (spec.replicas ?? 1) &&
-        (status.replicas ?? 0) <= status.updatedReplicas;
+      // Counters that are zero are left out of a status.
+      return (status.updatedReplicas ?? 0) >= (spec.replicas ?? 1) &&
+        (status.availableReplicas ?? 0) >= (spec.replicas ?? 1) &&
+        (status.replicas ?? 0) <= (status.updatedReplicas ?? 0);
     case "DaemonSet":
       if (!status || (status.observedGeneration ?? 0) < (metadata.generation ?? 0)) return false;
       return status.desiredNumberScheduled > 0 &&
