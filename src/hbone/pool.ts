@@ -8,7 +8,7 @@ import { startTls, type TlsSocket } from "../net/tls_socket.ts";
 import { beginClient, openTunnel, type PendingRequest } from "./client.ts";
 import { hboneError } from "./errors.ts";
 import { tlsContextOf } from "./identity.ts";
-import type { HboneConnectCallback, HboneError, HboneTarget } from "./types.ts";
+import type { HboneConnectCallback, HboneError, HbonePeer, HboneTarget } from "./types.ts";
 
 /** HBONE's port. */
 export const HBONE_PORT = 15008;
@@ -60,6 +60,13 @@ export class HbonePool {
     let count = 0;
     for (const group of this.#groups.values()) count += group.connections.size;
     return count;
+  }
+
+  /** Who is at the other end of each connection that is up. */
+  peers(): HbonePeer[] {
+    return [...this.#groups.values()].flatMap(({ connections }) =>
+      [...connections].map(({ peer }) => peer as HbonePeer)
+    );
   }
 
   /** Opens a tunnel; calls back once, never before this returns. */

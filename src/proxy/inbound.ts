@@ -5,9 +5,10 @@ import { parseSpiffeId, type SpiffeId, spiffeId, type Workload } from "../model/
 import { connectTcp, type PendingConnect, type Pump, pump, type PumpStats, type TcpSocket } from "../net/mod.ts";
 import { type ConnectionFacts, connectionFacts, type Decision } from "../policy/mod.ts";
 import { OWN_PORTS } from "./config.ts";
+import { type ConnectionView, connectionView } from "./connection_view.ts";
 import type { GuardedConnection, Permission } from "./connection_manager.ts";
 import { baggageOf, encodeBaggage, forwardedHost } from "./headers.ts";
-import { type Ending, type Pod, withWorkload } from "./pod.ts";
+import { type Pod, type PodConnection, withWorkload } from "./pod.ts";
 import { proxyHeader } from "./proxy_protocol.ts";
 import { guessService, type InboundTarget, inboundTarget, workloadIdentity } from "./state/mod.ts";
 import { ConnectionAccount, logEarlyFailure, type ResponseFlag } from "./telemetry.ts";
@@ -18,7 +19,8 @@ type Forward = Extract<InboundTarget, { kind: "forward" }>;
  * One CONNECT received on 15008, in ztunnel's order: authority, local workload, destination, own ports, policy, then the
  * connection to the application with the client's address, and only then the 200.
  */
-class InboundConnection implements Ending, GuardedConnection {
+class InboundConnection implements PodConnection, GuardedConnection {
+  readonly direction = "inbound";
   readonly #pod: Pod;
   readonly #request: HboneRequest;
   readonly #start: number;
@@ -146,6 +148,12 @@ class InboundConnection implements Ending, GuardedConnection {
 
   revoke(decision: Decision): void {
     this.#stop("DENY", `connection closed due to policy change: ${decision.reason}`, 401);
+  }
+
+  view(): ConnectionView | undefined {
+    if (!this.#account) return undefined;
+    const { facts } = this.#account;
+    return connectionView(facts, this.#request.authority, facts.destinationService?.hostname);
   }
 
   end(reason: string): void {

@@ -5,7 +5,8 @@ import type { PodHandler, PodInfo } from "../inpod/mod.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Registry } from "../telemetry/metrics.ts";
 import type { Shared } from "./pod.ts";
-import { PodProxy } from "./pod_proxy.ts";
+import type { ConnectionViews } from "./connection_view.ts";
+import { type HboneConnectionView, PodProxy } from "./pod_proxy.ts";
 
 /** How often a pod whose proxy could not start is tried again. */
 const RETRY_MS = 5_000;
@@ -24,7 +25,9 @@ interface Entry {
 export interface PodState {
   readonly state: "Up" | "Pending";
   readonly info: PodInfo;
-  readonly connections: number;
+  readonly connections: ConnectionViews;
+  /** Pooled connections to other proxies; ztunnel's dump has none of it. */
+  readonly hboneConnections: readonly HboneConnectionView[];
 }
 
 /** Every pod of the node that is proxied; what the CNI agent asks for over ZDS is done here. */
@@ -107,7 +110,8 @@ export class NodeProxy implements PodHandler {
     return Object.fromEntries([...this.#entries].map(([uid, { info, proxy }]) => [uid, {
       state: proxy ? "Up" : "Pending",
       info,
-      connections: proxy?.pod.size ?? 0,
+      connections: proxy?.pod.views() ?? { inbound: [], outbound: [] },
+      hboneConnections: proxy?.hboneConnections() ?? [],
     }]));
   }
 

@@ -14,9 +14,10 @@ import {
   type TcpSocket,
 } from "../net/mod.ts";
 import { OWN_PORTS } from "./config.ts";
+import { type ConnectionView, connectionView } from "./connection_view.ts";
 import { refuse } from "./refuse.ts";
 import { encodeBaggage, encodeForwarded, newTraceparent } from "./headers.ts";
-import { type Ending, type Pod, withWorkload } from "./pod.ts";
+import { type Pod, type PodConnection, withWorkload } from "./pod.ts";
 import { type NextHop, nextHop, workloadIdentity } from "./state/mod.ts";
 import { ConnectionAccount, logEarlyFailure, type ResponseFlag } from "./telemetry.ts";
 
@@ -34,7 +35,8 @@ const STATUS_TEXT: Record<number, string> = { 400: "Bad Request", 401: "Unauthor
  * One connection that an application of the pod makes, taken over on 15001: finds the next hop, goes there by HBONE or in
  * plain text, and pumps. Whatever fails, the application's connection is reset.
  */
-class OutboundConnection implements Ending, EndpointMonitor {
+class OutboundConnection implements PodConnection, EndpointMonitor {
+  readonly direction = "outbound";
   readonly #pod: Pod;
   readonly #socket: TcpSocket;
   readonly #start: number;
@@ -181,6 +183,13 @@ class OutboundConnection implements Ending, EndpointMonitor {
     this.#pod.untrack(this);
     if (this.#account) this.#account.close(flag, error);
     else logEarlyFailure(this.#pod.shared.access, "source", this.#client, this.#original, error ?? "closed");
+  }
+
+  view(): ConnectionView | undefined {
+    if (!this.#account) return undefined;
+    const { facts } = this.#account, original = this.#original;
+    const actual = hostPort(facts.destination.address, facts.destination.port);
+    return connectionView(facts, actual, hostPort(original.address, original.port));
   }
 
   end(reason: string): void {

@@ -1,4 +1,4 @@
-import { canonicalIp } from "../core/ip.ts";
+import { canonicalIp, hostPort } from "../core/ip.ts";
 import { describeError } from "../core/errors.ts";
 import type { Workload } from "../model/mod.ts";
 import {
@@ -14,14 +14,16 @@ import {
 } from "../net/mod.ts";
 import { type ConnectionFacts, connectionFacts, type Decision } from "../policy/mod.ts";
 import { OWN_PORTS } from "./config.ts";
+import { type ConnectionView, connectionView } from "./connection_view.ts";
 import { refuse } from "./refuse.ts";
 import type { GuardedConnection, Permission } from "./connection_manager.ts";
-import { type Ending, type Pod, withWorkload } from "./pod.ts";
+import { type Pod, type PodConnection, withWorkload } from "./pod.ts";
 import { guessService } from "./state/mod.ts";
 import { ConnectionAccount, logEarlyFailure, type ResponseFlag } from "./telemetry.ts";
 
 /** A plain-text connection from outside the mesh, taken over on 15006: no identity, so only policy can refuse it. */
-class PassthroughConnection implements Ending, GuardedConnection, EndpointMonitor {
+class PassthroughConnection implements PodConnection, GuardedConnection, EndpointMonitor {
+  readonly direction = "inbound";
   readonly #pod: Pod;
   readonly #socket: TcpSocket;
   readonly #start: number;
@@ -117,6 +119,12 @@ class PassthroughConnection implements Ending, GuardedConnection, EndpointMonito
 
   revoke(decision: Decision): void {
     this.#stop("DENY", `connection closed due to policy change: ${decision.reason}`);
+  }
+
+  view(): ConnectionView | undefined {
+    if (!this.#account) return undefined;
+    const { facts } = this.#account, { address, port } = this.#original;
+    return connectionView(facts, hostPort(address, port), facts.destinationService?.hostname);
   }
 
   end(reason: string): void {

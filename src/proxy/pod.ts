@@ -7,6 +7,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { ProxyConfig } from "./config.ts";
 import { CONNECT_TIMEOUT_MS } from "./config.ts";
 import type { ConnectionManager } from "./connection_manager.ts";
+import type { ConnectionView, ConnectionViews } from "./connection_view.ts";
 import type { DnsOptions } from "./dns/server.ts";
 import type { LocalWorkload } from "./local_workload.ts";
 import type { MeshState } from "./state/mod.ts";
@@ -55,7 +56,7 @@ export class Pod {
   readonly mark: number;
   readonly keepalive: Keepalive | undefined;
   /** Everything that must end before the pod has: connections being made and connections open. */
-  readonly #open = new Set<Ending>();
+  readonly #open = new Set<PodConnection>();
   #idle: (() => void) | undefined;
 
   constructor(
@@ -106,11 +107,11 @@ export class Pod {
     return known ? this.certificate(known) : this.local.wait().then((workload) => this.certificate(workload));
   }
 
-  track(connection: Ending): void {
+  track(connection: PodConnection): void {
     this.#open.add(connection);
   }
 
-  untrack(connection: Ending): void {
+  untrack(connection: PodConnection): void {
     this.#open.delete(connection);
     if (this.#open.size === 0) this.#idle?.();
   }
@@ -118,6 +119,16 @@ export class Pod {
   /** Connections open or being made. */
   get size(): number {
     return this.#open.size;
+  }
+
+  /** Connections whose destination is known. */
+  views(): ConnectionViews {
+    const views: ConnectionViews = { inbound: [], outbound: [] };
+    for (const connection of this.#open) {
+      const view = connection.view();
+      if (view) views[connection.direction].push(view);
+    }
+    return views;
   }
 
   /** Resolves when no connection is left. */
@@ -143,8 +154,11 @@ export function keepaliveOf(config: ProxyConfig): Keepalive | undefined {
   };
 }
 
-/** A connection that can be told to end. */
-export interface Ending {
+/** A connection of a pod, for those who list connections and end them. */
+export interface PodConnection {
+  readonly direction: "inbound" | "outbound";
+  /** Undefined while it is not known where the connection goes. */
+  view(): ConnectionView | undefined;
   end(reason: string): void;
 }
 

@@ -1,6 +1,8 @@
 import { describeError, MeshError } from "../core/errors.ts";
+import { hostPort } from "../core/ip.ts";
 import { HbonePool } from "../hbone/pool.ts";
 import { HboneServer } from "../hbone/server.ts";
+import type { TlsInfo } from "../hbone/types.ts";
 import { type ListenOptions, listenTcp, type Netns, type TcpListener, type TcpSocket } from "../net/mod.ts";
 import { DEFAULT_MARK, OUTBOUND_PORT, PASSTHROUGH_PORT } from "./config.ts";
 import { DnsProxy } from "./dns/server.ts";
@@ -13,6 +15,13 @@ import { logEarlyFailure } from "./telemetry.ts";
 import { HBONE_PORT, type WorkloadInfo } from "./state/mod.ts";
 
 export type PodProxyErrorCode = "pod_start_failed";
+
+/** One pooled HBONE connection as config_dump shows it. */
+export interface HboneConnectionView {
+  readonly remote: string;
+  readonly identity: string;
+  readonly tls: TlsInfo;
+}
 
 /** One pod's proxy: listeners in its namespace, an HBONE server and a pool. Starts listening when it is made. */
 export class PodProxy {
@@ -64,6 +73,15 @@ export class PodProxy {
       const name = `"${info.namespace}/${info.name}"`;
       throw new MeshError<PodProxyErrorCode>("pod_start_failed", `cannot start the proxy of pod ${name}`, { cause });
     }
+  }
+
+  /** The connections that the pool holds: where to, and what TLS agreed on. */
+  hboneConnections(): HboneConnectionView[] {
+    return this.#pool.peers().map(({ ids, address, tls }) => ({
+      remote: hostPort(address.address, address.port),
+      identity: ids[0],
+      tls,
+    }));
   }
 
   get info(): WorkloadInfo {

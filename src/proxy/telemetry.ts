@@ -145,7 +145,7 @@ const NO_BYTES: ByteCount = { toServer: 0, toClient: 0 };
 
 /** Counts and logs one connection; `close()` once, when it has ended or never came about. */
 export class ConnectionAccount {
-  readonly #facts: ConnectionFacts;
+  readonly facts: ConnectionFacts;
   readonly #labels: string[];
   readonly #metrics: TrafficMetrics;
   readonly #log: Logger;
@@ -158,7 +158,7 @@ export class ConnectionAccount {
 
   /** @param log the logger of scope `access` */
   constructor(facts: ConnectionFacts, metrics: TrafficMetrics, log: Logger, startMs: number = performance.now()) {
-    this.#facts = facts;
+    this.facts = facts;
     this.#metrics = metrics;
     this.#log = log;
     this.#startMs = startMs;
@@ -195,13 +195,13 @@ export class ConnectionAccount {
     this.#bytes = undefined;
     const metrics = this.#metrics;
     metrics.open.delete(this);
-    metrics.sockets.with(this.#facts.reporter).inc(-1);
+    metrics.sockets.with(this.facts.reporter).inc(-1);
     const labels = flag === "-" ? this.#labels : this.#labels.with(FLAG_AT, flag);
     metrics.closed.with(...labels).inc();
     if (flag !== "-") metrics.failed.with(...labels).inc();
     const level = error === undefined ? "info" : "error";
     if (!this.#log.enabled(level)) return;
-    const inbound = this.#facts.reporter === "destination";
+    const inbound = this.facts.reporter === "destination";
     const { toServer, toClient } = this.#counted;
     this.#log.log(level, "connection complete", {
       ...this.#fields(),
@@ -213,7 +213,7 @@ export class ConnectionAccount {
   }
 
   #fields(): LogFields {
-    const facts = this.#facts, source = facts.sourceWorkload, destination = facts.destinationWorkload;
+    const facts = this.facts, source = facts.sourceWorkload, destination = facts.destinationWorkload;
     const baggage = source ? undefined : facts.sourceBaggage;
     return {
       "src.addr": bare(hostPort(facts.source.address, facts.source.port)),
