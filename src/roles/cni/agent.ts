@@ -209,7 +209,8 @@ export class CniAgent {
   async #annotate(pod: AgentPod, accepted: boolean): Promise<Outcome> {
     const value = accepted ? "enabled" : "pending";
     if (annotation(pod) !== value) await this.#options.cluster.annotate(pod, value);
-    return accepted ? "done" : "retry";
+    // While there is no ztunnel there is nothing to try: the one that comes is told of every pod.
+    return accepted || this.ztunnels === 0 ? "done" : "retry";
   }
 
   async #leave(key: string, pod: AgentPod, captured: Captured | undefined): Promise<void> {
