@@ -36,3 +36,25 @@ export function formatTable(rows: readonly (readonly string[])[], padding = 3): 
     row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(widths[i] + padding)).join("").trimEnd()
   ).join("\n");
 }
+
+/** Columns of the terminal that standard output is; undefined where it is not a terminal, or does not say. */
+export function terminalColumns(): number | undefined {
+  if (!Deno.stdout.isTerminal()) return undefined;
+  try {
+    const { columns } = Deno.consoleSize();
+    return columns > 0 ? columns : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Breaks a text at its spaces into lines of at most `columns`; a word that is longer has a line of its own. */
+export function wrapWords(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(/\s+/)) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= columns) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}

@@ -1,4 +1,4 @@
-import { palette, wantsColor } from "../../core/terminal.ts";
+import { palette, terminalColumns, wantsColor } from "../../core/terminal.ts";
 
 /** Shows what is going on: a line for each finished step, and on a terminal a live line for the running one. */
 export class Progress {
@@ -21,6 +21,11 @@ export class Progress {
 
   get colors() {
     return this.#colors;
+  }
+
+  /** Columns to stay within; endless where the output is no terminal, so that lines stay whole for other programs. */
+  get columns(): number {
+    return this.#terminal ? terminalColumns() ?? 80 : Infinity;
   }
 
   /** Prints a line as it is. */
@@ -69,7 +74,7 @@ export class Progress {
 
   #draw(): void {
     if (!this.#live) return;
-    const { columns } = terminalSize();
+    const columns = terminalColumns() ?? 80;
     const seconds = ((performance.now() - this.#live.since) / 1000).toFixed(1);
     const text = ` ${this.#frames[this.#frame]} ${this.#live.text} ${seconds}s`;
     this.#write(text.length > columns ? text.slice(0, columns - 1) + "…" : text);
@@ -77,13 +82,5 @@ export class Progress {
 
   #clear(): void {
     if (this.#terminal && this.#live) this.#write("\r\x1b[2K");
-  }
-}
-
-function terminalSize(): { columns: number } {
-  try {
-    return Deno.consoleSize();
-  } catch {
-    return { columns: 80 };
   }
 }

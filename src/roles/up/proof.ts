@@ -1,4 +1,5 @@
 import { MeshError } from "../../core/errors.ts";
+import { wrapWords } from "../../core/terminal.ts";
 import { execInPod } from "../ctl/exec.ts";
 import type { KubeClient } from "../ctl/kube.ts";
 import type { Progress } from "./progress.ts";
@@ -41,9 +42,8 @@ export async function proveRequest(client: KubeClient, progress: Progress, signa
   const tls = await hboneConnections(client, outbound.node, outbound.fields["dst.addr"]);
   const { bold, cyan, dim, green } = progress.colors;
   progress.line();
-  progress.line(
-    `  ${bold("One request, from pod to pod")}  ${dim("GET http://productpage:9080/productpage")} ${green(title)}`,
-  );
+  progress.line(`  ${bold("One request, from pod to pod")}`);
+  progress.line(`    GET http://productpage:9080/productpage  ${green(title)}`);
   progress.line();
   const port = (address: string) => address.replace(/.*:/, ":");
   progress.line(`    ${outbound.fields["src.workload"]}  ${dim(outbound.fields["src.addr"])}`);
@@ -60,7 +60,11 @@ export async function proveRequest(client: KubeClient, progress: Progress, signa
   );
   progress.line(`      ${cyan(outbound.fields["dst.identity"])}`);
   progress.line();
-  for (const { text } of [outbound, inbound]) progress.line(`  ${dim(text.replaceAll("\t", " "))}`);
+  for (const { text } of [outbound, inbound]) {
+    const [first, ...rest] = wrapWords(text, progress.columns - 4);
+    progress.line(`  ${dim(first)}`);
+    for (const line of rest) progress.line(`    ${dim(line)}`);
+  }
 }
 
 async function retry<T>(

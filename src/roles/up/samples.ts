@@ -20,9 +20,17 @@ export function sampleObjects(): KubeJson[] {
   return BOOKINFO.flatMap((path) => parseManifest(SAMPLES[path], SAMPLE_NAMESPACE));
 }
 
+/** With the note that `kubectl apply` leaves and looks for, so that applying the same file later changes nothing and warns of nothing. */
+export function asKubectlApplies(object: KubeJson): KubeJson {
+  const annotations = { ...object.metadata.annotations };
+  const noted = { ...object, metadata: { ...object.metadata, annotations } };
+  const note = { "kubectl.kubernetes.io/last-applied-configuration": `${JSON.stringify(noted)}\n` };
+  return { ...noted, metadata: { ...noted.metadata, annotations: { ...annotations, ...note } } };
+}
+
 /** Applies the samples: what pods mention first, then the Deployments. */
 export async function applySamples(client: KubeClient, signal?: AbortSignal): Promise<void> {
-  const objects = sampleObjects();
+  const objects = sampleObjects().map(asKubectlApplies);
   await applyAll(client, objects.filter(({ kind }) => kind !== "Deployment"), { signal });
   await applyAll(client, objects.filter(({ kind }) => kind === "Deployment"), { signal });
 }
