@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { EXIT_USAGE } from "../../src/core/usage.ts";
+import { KubeClient } from "../../src/roles/ctl/kube.ts";
 import { NO_CLUSTER, TestCluster, TestHome } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -9,6 +10,13 @@ const ignore = NO_CLUSTER !== undefined;
 /** One line, no stack: what a person is to read. */
 function isPlain(text: string): void {
   assert.doesNotMatch(text, /\n\s+at /, `a stack is shown:\n${text}`);
+}
+
+function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  return port;
 }
 
 Deno.test("unknown flags and values are usage errors that name them", async () => {
@@ -57,7 +65,9 @@ Deno.test({
   name: `a cluster holds its name and its port, keeps its state over a restart, and leaves nothing behind${because}`,
   ignore,
   fn: async (t) => {
-    const cluster = await TestCluster.start({ nodes: 1, mesh: "none", samples: "none" });
+    const published = freePort();
+    const flags = [`--publish=${published}:kubernetes:443`];
+    const cluster = await TestCluster.start({ nodes: 1, mesh: "none", samples: "none", flags });
     const { home, name } = cluster;
     let closed = false;
     try {
@@ -79,6 +89,15 @@ Deno.test({
           assert.notEqual(code, 0);
           assert.match(stderr, new RegExp(`127\\.0\\.0\\.1:${cluster.state.apiPort}`));
           isPlain(stderr);
+        }
+      });
+
+      await t.step("a published Service is reached from the host", async () => {
+        const client = new KubeClient({ ...cluster.client.target, server: `https://127.0.0.1:${published}` });
+        try {
+          assert.equal((await client.list("v1", "Node")).length, 1);
+        } finally {
+          client.close();
         }
       });
 

@@ -72,6 +72,8 @@ async function build(): Promise<IpBatch> {
     "link set fabric0 addrgenmode none",
     `addr add ${CLUSTER_NETWORK.fabricIp}/16 dev fabric0`,
     "link set fabric0 up",
+    // The engine's own connections to Services need a route before the service proxy's rules see them.
+    `route add ${CLUSTER_NETWORK.serviceCidr} dev fabric0`,
     `addr add ${PROBE_SOURCE}/32 dev lo`,
     // There is no way out: senders learn so at once.
     "route add unreachable default metric 4096",

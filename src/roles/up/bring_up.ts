@@ -59,13 +59,14 @@ export async function bringUp(
     }
   };
   try {
-    const api = listenApi(options, layout);
+    const api = listenApi(options, layout, (text) => progress.complain(text));
     cleanups.push(() => api.close());
     for (const publish of options.publish) {
       const relay = listen(
         publish.hostPort,
         "--publish",
         () => dialService(layout.controlSocket, { op: "dial", ...publish }),
+        (text) => progress.complain(text),
       );
       cleanups.push(() => relay.close());
     }
@@ -191,9 +192,9 @@ async function apiReady(engine: EngineProcess) {
 }
 
 /** The API server's port: the one asked for, else the one of the last run, else a free one, remembered. */
-function listenApi(options: UpOptions, layout: ClusterLayout) {
+function listenApi(options: UpOptions, layout: ClusterLayout, complain: (text: string) => void) {
   const dial = () => Deno.connect({ transport: "unix", path: layout.apiSocket });
-  if (options.apiPort !== 0) return listen(options.apiPort, "--api-port", dial);
+  if (options.apiPort !== 0) return listen(options.apiPort, "--api-port", dial, complain);
   const memory = `${layout.dataDir}/api-port`;
   let last = 0;
   try {
@@ -213,13 +214,13 @@ function listenApi(options: UpOptions, layout: ClusterLayout) {
   throw new Error("unreachable");
 }
 
-function listen(port: number, flag: string, dial: () => Promise<Deno.UnixConn>) {
+function listen(port: number, flag: string, dial: () => Promise<Deno.UnixConn>, complain: (text: string) => void) {
   try {
     return listenAndRelay(
       "127.0.0.1",
       port,
       dial,
-      (error) => console.error(`${flag} ${port}: ${describeError(error)}`),
+      (error) => complain(`${flag} ${port}: ${describeError(error)}`),
     );
   } catch (cause) {
     if (!(cause instanceof Deno.errors.AddrInUse)) throw cause;

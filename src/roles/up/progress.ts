@@ -35,6 +35,13 @@ export class Progress {
     this.#draw();
   }
 
+  /** Prints a line on standard error, beside the live line. */
+  complain(text: string): void {
+    this.#clear();
+    console.error(text);
+    this.#draw();
+  }
+
   /** Runs one step, named in the present ("Starting the nodes"); prints how it ended and how long it took. */
   async step<T>(text: string, work: (update: (detail: string) => void) => Promise<T>): Promise<T> {
     const since = performance.now();

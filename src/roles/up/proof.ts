@@ -49,11 +49,8 @@ export async function proveRequest(client: KubeClient, progress: Progress, signa
   progress.line(`    ${outbound.fields["src.workload"]}  ${dim(outbound.fields["src.addr"])}`);
   progress.line(`      ${cyan(outbound.fields["src.identity"])}`);
   progress.line(`        │  ztunnel on ${outbound.node}`);
-  progress.line(
-    `        ▼  HBONE ${port(outbound.fields["dst.addr"])}, ${
-      tls ? `${tls.version} ${tls.cipher}` : "mutual TLS"
-    }, both sides authenticated`,
-  );
+  const secured = tls ? `mutual ${tls.version}, ${tls.cipher}` : "mutual TLS";
+  progress.line(`        ▼  HBONE ${port(outbound.fields["dst.addr"])}, ${secured}`);
   progress.line(`        │  ztunnel on ${inbound.node}`);
   progress.line(
     `    ${inbound.fields["dst.workload"]}  ${dim(outbound.fields["dst.hbone_addr"] ?? inbound.fields["dst.addr"])}`,

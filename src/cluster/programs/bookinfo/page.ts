@@ -18,9 +18,9 @@ function escape(value: unknown): string {
 }
 
 export const STYLE = `
-:root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6577; --paper: #fbfaf7; --card: #fff; --line: #e6e2d8; --accent: #7a2e3a; }
+:root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6577; --paper: #fbfaf7; --card: #fff; --line: #e6e2d8; --accent: #7a2e3a; --star: #c8283c; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e9e6df; --soft: #a5a9b4; --paper: #16181d; --card: #1e2128; --line: #30343e; --accent: #e79aa7; }
+  :root { --ink: #e9e6df; --soft: #a5a9b4; --paper: #16181d; --card: #1e2128; --line: #30343e; --accent: #e79aa7; --star: #f0707f; }
 }
 * { box-sizing: border-box; margin: 0; }
 body { background: var(--paper); color: var(--ink); font: 16px/1.6 Georgia, "Times New Roman", serif; }
@@ -41,9 +41,10 @@ dt { color: var(--soft); } dd { margin: 0; }
 .reviews { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: 1.25rem; }
 blockquote { padding: 1.25rem 1.5rem; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }
 blockquote small { display: block; margin-top: .75rem; color: var(--soft); }
-.stars { font-size: 1.25rem; letter-spacing: .15em; } .stars.black { color: var(--ink); } .stars.red { color: #c8283c; }
+.stars { font-size: 1.25rem; letter-spacing: .15em; } .stars.black { color: var(--ink); } .stars.red { color: var(--star); }
+a { color: var(--accent); text-underline-offset: .2em; }
 .missing { color: var(--accent); }
-footer { max-width: 62rem; margin: 3rem auto; padding: 1rem 2rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .85rem; display: flex; flex-wrap: wrap; gap: .4rem 2rem; }
+footer { width: calc(100% - 4rem); max-width: 58rem; margin: 3rem auto; padding: 1rem 0; border-top: 1px solid var(--line); color: var(--soft); font-size: .85rem; display: flex; flex-wrap: wrap; gap: .4rem 2rem; }
 @media (max-width: 40rem) { .book { grid-template-columns: 1fr; } .book svg { max-width: 10rem; } }
 `;
 
