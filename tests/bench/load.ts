@@ -7,6 +7,8 @@ import { connectTcp, Endpoint, listenTcp, type Pollable, Reactor, type TcpSocket
 import { BATCH, PLAIN } from "../../src/net/buffers.ts";
 import { ECHO_PORT, SERVER_IP, SINK_PORT, SOURCE_PORT } from "./lab.ts";
 
+const [mode, ...numbers] = Deno.args;
+const [a, b] = numbers.map(Number);
 const MESSAGE = 64;
 const reactor = new Reactor();
 reactor.start();
@@ -43,7 +45,11 @@ abstract class End extends Endpoint {
   override resume(): void {}
   override consumed(): void {}
   override close(): void {}
-  onEndpointDone(): void {}
+  onEndpointDone(_end: Endpoint, error: Error | null): void {
+    if (error === null || error.message.includes("given up") || mode === "serve") return;
+    console.error(`a connection of the load generator failed: ${error.message}`);
+    Deno.exit(1);
+  }
 }
 
 class Echo extends End {
@@ -186,6 +192,13 @@ class Ping extends End {
   onPong(now: number): void {
     if (!this.stopped) this.ping(now);
   }
+  override finish(): void {
+    if (this.busy) {
+      console.error("a connection of the load generator was ended before its answer");
+      Deno.exit(1);
+    }
+    super.finish();
+  }
 }
 
 async function rr(connections: number, ms: number) {
@@ -302,8 +315,6 @@ async function hold(count: number): Promise<number> {
   return count;
 }
 
-const [mode, ...numbers] = Deno.args;
-const [a, b] = numbers.map(Number);
 if (mode === "serve") serve();
 else {
   const run: Record<string, () => Promise<unknown>> = {

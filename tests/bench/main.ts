@@ -1,6 +1,6 @@
-// `deno task bench [hbone] [--rounds=3] [--seconds=3] [--only=rr,bulk] [--json]`: see README.md.
+// `deno task bench [--rounds=3] [--seconds=3] [--only=bulk,rr,qps,cps,memory] [--bare] [--no-direct] [--json]`: see README.md.
 
-import { cpuSeconds, type Pair, ready, residentMb, startDirect, startOurs, startZtunnel } from "./peers.ts";
+import { cpuSeconds, type Pair, ready, residentMb, startBare, startDirect, startOurs, startZtunnel } from "./peers.ts";
 import { Lab, spawn } from "./lab.ts";
 
 const flags = new Map(
@@ -129,6 +129,7 @@ try {
   const serving = await ready(server);
   for (let round = 0; round < rounds; round++) {
     const starts = [() => startOurs(lab, folder)];
+    if (flags.has("bare")) starts.push(() => startBare(lab, folder));
     if (ztunnel) starts.push(() => startZtunnel(lab, folder, ztunnel));
     if (!flags.has("no-direct")) starts.push(() => startDirect(lab));
     for (const start of starts) {
@@ -153,16 +154,23 @@ try {
 
 const number = (value: number) => Number.isNaN(value) ? "-" : value >= 100 ? value.toFixed(0) : value.toFixed(2);
 if (!flags.has("json")) {
-  console.log(`${"".padEnd(40)} ${["ours", "ztunnel", "direct", "ours/ztunnel"].map((h) => h.padStart(12)).join(" ")}`);
+  console.log(
+    `${"".padEnd(48)} ${["ours", "bare", "ztunnel", "direct", "ours/ztunnel"].map((h) => h.padStart(12)).join(" ")}`,
+  );
 }
 for (const [name, { unit, values }] of results) {
-  const ours = median(values.ours), peer = median(values.ztunnel), direct = median(values.direct);
+  const ours = median(values.ours),
+    bare = median(values.bare),
+    peer = median(values.ztunnel),
+    direct = median(values.direct);
   if (flags.has("json")) {
     console.log(
       JSON.stringify({ name, unit, ours, peer: ztunnel ? peer : direct, ratio: ours / (ztunnel ? peer : direct) }),
     );
   } else {
-    const cells = [number(ours), number(peer), number(direct), number(ours / peer)].map((cell) => cell.padStart(12));
+    const cells = [number(ours), number(bare), number(peer), number(direct), number(ours / peer)].map((cell) =>
+      cell.padStart(12)
+    );
     console.log(`${`${name} [${unit}]`.padEnd(48)} ${cells.join(" ")}`);
   }
 }

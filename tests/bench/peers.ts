@@ -1,6 +1,7 @@
 // What the bench compares: nothing in between, our pair of proxies, a pair of real ztunnels.
 
 import { CertificateAuthority } from "../../src/identity/authority.ts";
+import { caToSecretData } from "../../src/identity/ca_material.ts";
 import { spiffeId } from "../../src/model/identity.ts";
 import { issueWorkload, testCaMaterial } from "../identity/support.ts";
 import { CLIENT_IP, type Lab, PROXY_UID, SERVER_IP, type Side, spawn } from "./lab.ts";
@@ -19,7 +20,8 @@ export async function startDirect(lab: Lab): Promise<Pair> {
   return { name: "direct", pids: [], stop: () => Promise.resolve() };
 }
 
-export async function startOurs(lab: Lab, folder: string, denoFlags: string[] = [], log?: string): Promise<Pair> {
+/** Our HBONE engine alone: no policy, no lookups, no logs. */
+export async function startBare(lab: Lab, folder: string, denoFlags: string[] = [], log?: string): Promise<Pair> {
   const ca = new CertificateAuthority(await testCaMaterial());
   const files: string[] = [];
   const ids = ["client", "server"].map((name) =>
@@ -43,11 +45,35 @@ export async function startOurs(lab: Lab, folder: string, denoFlags: string[] = 
   if (log) await new Promise((resolve) => setTimeout(resolve, 3000));
   else for (const child of children) await ready(child);
   await lab.redirect(true);
-  return { name: "ours", pids: children.map((child) => child.pid), stop: () => end(children) };
+  return { name: "bare", pids: children.map((child) => child.pid), stop: () => end(children) };
 }
 
-export async function startZtunnel(lab: Lab, folder: string, binary: string): Promise<Pair> {
-  const config = `${folder}/ztunnel.yaml`;
+/** The real Rust ztunnel. */
+export function startZtunnel(lab: Lab, folder: string, binary: string): Promise<Pair> {
+  // Without a pod's namespace it marks nothing, so the redirect rule knows it by its user.
+  const command = ["setpriv", `--reuid=${PROXY_UID}`, "--clear-groups", binary];
+  return startNodeProxies("ztunnel", lab, folder, command, {});
+}
+
+/** `ambientd ztunnel`, set up like the real one. */
+export async function startOurs(lab: Lab, folder: string): Promise<Pair> {
+  await Deno.mkdir(`${folder}/ca`, { recursive: true });
+  for (const [name, text] of Object.entries(caToSecretData(await testCaMaterial()))) {
+    await Deno.writeTextFile(`${folder}/ca/${name}`, text);
+  }
+  const main = new URL("../../main.ts", import.meta.url).pathname;
+  const command = [DENO, "run", "--allow-all", "--no-prompt", "--no-check", main, "ztunnel"];
+  return startNodeProxies("ours", lab, folder, command, { PACKET_MARK: "1337", FAKE_CA_DIR: `${folder}/ca` });
+}
+
+async function startNodeProxies(
+  title: string,
+  lab: Lab,
+  folder: string,
+  command: string[],
+  env: Record<string, string>,
+): Promise<Pair> {
+  const config = `${folder}/local.yaml`;
   const workload = (name: string, ip: string) => ({
     uid: `cluster1//v1/Pod/default/${name}`,
     name,
@@ -60,17 +86,11 @@ export async function startZtunnel(lab: Lab, folder: string, binary: string): Pr
     network: "",
     services: {},
   });
-  await Deno.writeTextFile(
-    config,
-    JSON.stringify({
-      workloads: [workload("client", CLIENT_IP), workload("server", SERVER_IP)],
-      policies: [],
-      services: [],
-    }),
-  );
+  const workloads = [workload("client", CLIENT_IP), workload("server", SERVER_IP)];
+  await Deno.writeTextFile(config, JSON.stringify({ workloads, policies: [], services: [] }));
   await Deno.chmod(folder, 0o755);
   const run = (side: Side, name: string) =>
-    spawn(side, ["setpriv", `--reuid=${PROXY_UID}`, "--clear-groups", binary], {
+    spawn(side, command, {
       PROXY_MODE: "dedicated",
       PROXY_WORKLOAD_INFO: `default/${name}/${name}`,
       LOCAL_XDS_PATH: config,
@@ -79,13 +99,17 @@ export async function startZtunnel(lab: Lab, folder: string, binary: string): Pr
       CA_ADDRESS: "",
       ENABLE_ORIG_SRC: "false",
       NODE_NAME: "local",
-      RUST_LOG: "warn",
+      RUST_LOG: "info",
       ISTIO_META_DNS_CAPTURE: "false",
-    }, `${folder}/ztunnel-${name}.log`);
-  const children = [run(lab.server, "server"), run(lab.client, "client")];
-  for (const side of [lab.client, lab.server]) await portReady(side, 15021, folder);
+      ...env,
+    }, `${folder}/${title}-${name}.log`);
+  const children: Deno.ChildProcess[] = [];
+  for (const [side, name] of [[lab.server, "server"], [lab.client, "client"]] as const) {
+    children.push(run(side, name));
+    await portReady(side, 15021, `${folder}/${title}-${name}.log`);
+  }
   await lab.redirect(true);
-  return { name: "ztunnel", pids: children.map((child) => child.pid), stop: () => end(children) };
+  return { name: title, pids: children.map((child) => child.pid), stop: () => end(children) };
 }
 
 /** Waits for the child's "ready" line. */
@@ -103,7 +127,7 @@ export async function ready(
   return reader;
 }
 
-async function portReady(side: Side, port: number, folder: string): Promise<void> {
+async function portReady(side: Side, port: number, log: string): Promise<void> {
   for (let i = 0; i < 100; i++) {
     const { success } = await new Deno.Command("nsenter", {
       args: [`--net=${side.path}`, "--", "curl", "-sf", `http://127.0.0.1:${port}/healthz/ready`],
@@ -113,7 +137,7 @@ async function portReady(side: Side, port: number, folder: string): Promise<void
     if (success) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error(`ztunnel did not become ready; see ${folder}/ztunnel-*.log`);
+  throw new Error(`a proxy did not become ready: ${await Deno.readTextFile(log)}`);
 }
 
 async function end(children: Deno.ChildProcess[]): Promise<void> {
