@@ -296,7 +296,7 @@ Deno.test("node's HTTP/2 client talks to our server", async () => {
 
 Deno.test("our client talks to node's HTTP/2 server", async () => {
   const server = http2.createServer();
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream) => {
     stream.respond({ ":status": 200 });
     stream.pipe(stream);
   });
