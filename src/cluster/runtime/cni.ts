@@ -1,5 +1,5 @@
 import { MeshError } from "../../core/errors.ts";
-import { mustRun, run, tool } from "./host.ts";
+import { run, tool } from "./host.ts";
 import type { NodeNamespace } from "./node_namespace.ts";
 import type { Sandbox } from "./sandbox.ts";
 
@@ -51,46 +51,31 @@ function activeConfig(node: NodeNamespace): NetworkConfig | undefined {
  * Runs the CNI plugins chained after the runtime's own network, as a container runtime does when it has made a pod's
  * namespaces. Costs nothing while there are none.
  *
- * @returns what undoes the visible traces
  * @throws MeshError `cni` with the plugin's own message
  */
 export async function addToNetworks(
   node: NodeNamespace,
   sandbox: Sandbox,
   pod: { name: string; namespace: string; uid: string },
-): Promise<() => Promise<void>> {
+): Promise<void> {
   const config = activeConfig(node);
   const chained = (config?.plugins ?? []).filter((plugin) => plugin.type !== PRIMARY_TYPE);
-  if (!config || chained.length === 0) return () => Promise.resolve();
-  const id = `cni-${crypto.randomUUID()}`;
-  const file = `${node.dir}/fs/var/run/netns/${id}`;
-  Deno.writeTextFileSync(file, "");
-  await mustRun("name the pod's network namespace", [tool("mount"), "--bind", sandbox.netns, file]);
-  const undo = async () => {
-    await run([tool("umount"), "-l", file]);
-    await Deno.remove(file).catch(() => {});
+  if (!config || chained.length === 0) return;
+  let result: unknown = {
+    cniVersion: config.cniVersion,
+    interfaces: [{ name: "eth0", sandbox: sandbox.netns }],
+    ips: [{ version: "4", interface: 0, address: `${sandbox.ip}/24`, gateway: node.addresses.gateway }],
+    routes: [{ dst: "0.0.0.0/0", gw: node.addresses.gateway }],
+    dns: {},
   };
-  try {
-    let result: unknown = {
-      cniVersion: config.cniVersion,
-      interfaces: [{ name: "eth0", sandbox: `/var/run/netns/${id}` }],
-      ips: [{ version: "4", interface: 0, address: `${sandbox.ip}/24`, gateway: node.addresses.gateway }],
-      routes: [{ dst: "0.0.0.0/0", gw: node.addresses.gateway }],
-      dns: {},
-    };
-    for (const plugin of chained) result = await add(node, config, plugin, id, pod, result);
-    return undo;
-  } catch (error) {
-    await undo();
-    throw error;
-  }
+  for (const plugin of chained) result = await add(node, config, plugin, sandbox, pod, result);
 }
 
 async function add(
   node: NodeNamespace,
   { cniVersion, name }: NetworkConfig,
   plugin: { type: string },
-  id: string,
+  sandbox: Sandbox,
   pod: { name: string; namespace: string; uid: string },
   prevResult: unknown,
 ): Promise<unknown> {
@@ -104,7 +89,8 @@ async function add(
   const env = {
     CNI_COMMAND: "ADD",
     CNI_CONTAINERID: pod.uid,
-    CNI_NETNS: `/var/run/netns/${id}`,
+    // By its process rather than as a file in /var/run/netns: mounts there would be copied into every later pod.
+    CNI_NETNS: sandbox.netns,
     CNI_IFNAME: "eth0",
     CNI_PATH: "/opt/cni/bin",
     CNI_ARGS: Object.entries(args).map(([key, value]) => `${key}=${value}`).join(";"),

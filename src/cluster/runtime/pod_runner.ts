@@ -25,7 +25,6 @@ export class PodRunner implements PodHandle {
   readonly #volumes: PodVolumes;
   readonly #stopping = new AbortController();
   #sandbox: Sandbox | undefined;
-  #leaveNetworks: () => Promise<void> = () => Promise.resolve();
   #ip: string | undefined;
   readonly #startTime: string;
   #statusTimer: ReturnType<typeof setTimeout> | undefined;
@@ -223,7 +222,7 @@ export class PodRunner implements PodHandle {
   async #join(sandbox: Sandbox): Promise<void> {
     if (!this.#pod.spec?.hostNetwork) {
       const { name, namespace } = this.#pod.metadata;
-      this.#leaveNetworks = await addToNetworks(this.#context.node, sandbox, {
+      await addToNetworks(this.#context.node, sandbox, {
         ...{ name, namespace: namespace!, uid: this.uid },
       });
     }
@@ -235,8 +234,6 @@ export class PodRunner implements PodHandle {
   async #tearDown(): Promise<void> {
     const sandbox = this.#sandbox;
     this.#sandbox = undefined;
-    await this.#leaveNetworks();
-    this.#leaveNetworks = () => Promise.resolve();
     await sandbox?.close();
     if (this.#ip && !this.#pod.spec?.hostNetwork) this.#context.releaseAddress(this.#ip);
   }
