@@ -10,5 +10,6 @@ export function selfCommand(args: readonly string[] = []): string[] {
   return [Deno.execPath(), "run", "--allow-all", "--no-prompt", "--quiet", "--no-check", entry, ...args];
 }
 
-/** Root of the checkout (or of the bundle's folder) that this code was loaded from, without a trailing slash. */
-export const CHECKOUT: string = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+/** Root of the checkout, or the folder of the bundle, that this code was loaded from; without a trailing slash. */
+export const CHECKOUT: string = new URL(import.meta.url.endsWith("/src/core/self.ts") ? "../.." : ".", import.meta.url)
+  .pathname.replace(/\/$/, "");
