@@ -1,6 +1,6 @@
 import type { MeshError } from "../core/errors.ts";
 import { ByteQueue } from "../net/byte_queue.ts";
-import { Endpoint, flowError, type FlowErrorCode } from "../net/endpoint.ts";
+import { ABORTED, Endpoint, flowError, type FlowErrorCode } from "../net/endpoint.ts";
 import { U8 } from "../sys/memory.ts";
 import { CANCEL, errorName, NO_ERROR } from "./constants.ts";
 import type { H2Connection } from "./connection.ts";
@@ -246,7 +246,7 @@ export class H2Stream extends Endpoint {
   }
 
   /** Ends the stream at once with RST_STREAM. */
-  reset(code: number, error: MeshError<FlowErrorCode> | null = flowError("aborted", "the stream was given up")): void {
+  reset(code: number, error: MeshError<FlowErrorCode> | null = ABORTED): void {
     if (!this.open) return;
     this.connection.sendReset(this.id, code);
     this.#release();

@@ -87,6 +87,14 @@ export function join(a: Endpoint, b: Endpoint): void {
   b.resume();
 }
 
+/** Made without a stack, which costs more than the connection that failed: peers reset connections all day. */
 export function flowError(code: FlowErrorCode, message: string): MeshError<FlowErrorCode> {
-  return new MeshError(code, message);
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  const error = new MeshError(code, message);
+  Error.stackTraceLimit = limit;
+  return error;
 }
+
+/** Our own side gave up; nobody looks for more in it. */
+export const ABORTED: MeshError<FlowErrorCode> = flowError("aborted", "the connection was given up");

@@ -3,7 +3,7 @@ import { U8 } from "../sys/memory.ts";
 import type { SocketAddress } from "../sys/socket_address.ts";
 import { INPUT } from "./buffers.ts";
 import { type Carried, CarrierEnd } from "./carried.ts";
-import { type Endpoint, flowError, type FlowErrorCode } from "./endpoint.ts";
+import { ABORTED, type Endpoint, flowError, type FlowErrorCode } from "./endpoint.ts";
 import type { Reactor } from "./reactor.ts";
 import type { Timer } from "./timers.ts";
 import { MAX_CARRY, Transport } from "./transport.ts";
@@ -89,7 +89,7 @@ export class PlainTransport extends Transport implements Carried {
   }
 
   override abort(): void {
-    this.#conclude(flowError("aborted", "the connection was given up"), true);
+    this.#conclude(ABORTED, true);
   }
 
   #conclude(error: MeshError<FlowErrorCode> | null, reset: boolean): void {

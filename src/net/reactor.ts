@@ -99,7 +99,7 @@ export class Reactor {
 
   constructor(options: ReactorOptions = {}) {
     this.#logger = options.logger ?? new Logger("reactor");
-    this.#timers = new Timers(this.now, (thrown) => this.#report("a timer failed", thrown));
+    this.#timers = new Timers(this.now, (thrown) => this.report("a timer failed", thrown));
     this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
     if (this.#epoll < 0) throw sysError("cannot make an epoll instance");
     this.#wakeup = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -299,7 +299,7 @@ export class Reactor {
     try {
       handler.onEvents(events);
     } catch (thrown) {
-      this.#report("an event handler failed", thrown);
+      this.report("an event handler failed", thrown);
       if (handler.slot >= 0) handler.onReactorStop();
     }
   }
@@ -308,12 +308,12 @@ export class Reactor {
     try {
       runnable.run();
     } catch (thrown) {
-      this.#report("deferred work failed", thrown);
+      this.report("deferred work failed", thrown);
     }
   }
 
-  /** A callback must never end the loop: everybody else's connections live on it. */
-  #report(what: string, thrown: unknown): void {
+  /** Logs what a callback has thrown. It must never end the loop, or a listener: everybody else's connections live there. */
+  report(what: string, thrown: unknown): void {
     this.#logger.error(what, {
       error: describeError(thrown),
       stack: thrown instanceof Error ? thrown.stack : undefined,

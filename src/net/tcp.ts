@@ -162,7 +162,13 @@ export class TcpListener implements Pollable {
       }
       trySetOption(fd, SOL_TCP, TCP_NODELAY, 1);
       applyKeepalive(fd, this.keepalive);
-      this.onAccept(new TcpSocket(this.reactor, fd, readSocketAddress(ADDRESS)));
+      const socket = new TcpSocket(this.reactor, fd, readSocketAddress(ADDRESS));
+      try {
+        this.onAccept(socket);
+      } catch (thrown) {
+        this.reactor.report("a connection could not be taken", thrown);
+        socket.abort();
+      }
     }
     this.reactor.wantMicrotasks();
   }

@@ -20,7 +20,7 @@ import { getOption, lingerReset } from "../sys/socket.ts";
 import { readSocketAddress, SOCKADDR_BYTES, type SocketAddress } from "../sys/socket_address.ts";
 import { BATCH, PLAIN } from "./buffers.ts";
 import { ByteQueue } from "./byte_queue.ts";
-import { Endpoint, flowError, type FlowErrorCode } from "./endpoint.ts";
+import { ABORTED, Endpoint, flowError, type FlowErrorCode } from "./endpoint.ts";
 import { receiveScattered, receiveSome, sendSome, WOULD_BLOCK } from "./io.ts";
 import type { Pollable, Reactor, Runnable } from "./reactor.ts";
 
@@ -276,7 +276,7 @@ export class TcpSocket extends Endpoint implements Pollable, Runnable {
   override abort(): void {
     if (this.#fd < 0) return;
     lingerReset(this.#fd);
-    this.#release(flowError("aborted", "the connection was given up"));
+    this.#release(ABORTED);
   }
 
   /** As {@linkcode abort}, under the name of the closing style. */

@@ -2,7 +2,7 @@ import { MeshError } from "../core/errors.ts";
 import { allocate, BASE, I32, U8, VIEW, view } from "../sys/memory.ts";
 import { type OpenSsl, openssl, opensslReason, readCString } from "../sys/openssl.ts";
 import { BATCH, INPUT_BYTES } from "./buffers.ts";
-import { flowError, type FlowErrorCode } from "./endpoint.ts";
+import { ABORTED, flowError, type FlowErrorCode } from "./endpoint.ts";
 import type { Reactor, Runnable } from "./reactor.ts";
 import type { TlsContext, TlsErrorCode } from "./tls_context.ts";
 import { type TlsRing, tlsRing } from "./tls_ring.ts";
@@ -270,7 +270,7 @@ export abstract class TlsTransport extends Transport implements Runnable {
   }
 
   override abort(): void {
-    this.end(flowError("aborted", "the connection was given up"), true);
+    this.end(ABORTED, true);
   }
 
   /** The carrier failed. */

@@ -83,7 +83,11 @@ export class UdpSocket implements Pollable {
       );
       // Errors here are those of earlier datagrams (port unreachable): nobody waits for them.
       if (count < 0) break;
-      this.onDatagram(view(DATAGRAM, count), readSocketAddress(ADDRESS));
+      try {
+        this.onDatagram(view(DATAGRAM, count), readSocketAddress(ADDRESS));
+      } catch (thrown) {
+        this.reactor.report("a datagram could not be handled", thrown);
+      }
     }
     this.reactor.wantMicrotasks();
   }

@@ -275,7 +275,7 @@ async function connections(ms: number): Promise<number> {
   class Once extends Ping {
     override onPong(): void {
       count++;
-      this.socket.abort();
+      this.socket.close();
       if (stopped) {
         if (--running === 0) ended.resolve();
       } else next();

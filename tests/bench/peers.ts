@@ -62,7 +62,16 @@ export async function startOurs(lab: Lab, folder: string): Promise<Pair> {
     await Deno.writeTextFile(`${folder}/ca/${name}`, text);
   }
   const main = new URL("../../main.ts", import.meta.url).pathname;
-  const command = [DENO, "run", "--allow-all", "--no-prompt", "--no-check", main, "ztunnel"];
+  const command = [
+    DENO,
+    "run",
+    "--allow-all",
+    "--no-prompt",
+    "--no-check",
+    ...(Deno.env.get("BENCH_DENO_FLAGS")?.split(" ") ?? []),
+    main,
+    "ztunnel",
+  ];
   return startNodeProxies("ours", lab, folder, command, { PACKET_MARK: "1337", FAKE_CA_DIR: `${folder}/ca` });
 }
 

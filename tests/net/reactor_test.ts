@@ -95,6 +95,20 @@ Deno.test("a handler that throws loses its own connection and no other", async (
   });
 });
 
+Deno.test("a listener outlives a callback that throws", async () => {
+  await withReactor(async (reactor, lines) => {
+    let accepted = 0;
+    const listener = listenTcp(reactor, { address: "127.0.0.1", port: 0 }, () => {
+      if (accepted++ === 0) throw new Error("first one");
+    });
+    // The first one is reset, perhaps before we have seen that it is connected.
+    const first = await connect(reactor, listener.port).catch(() => null);
+    await connect(reactor, listener.port);
+    await eventually(() => assert.deepEqual([accepted, first?.open ?? false], [2, false]));
+    assert.ok(lines.some((line) => line.includes("first one")));
+  });
+});
+
 Deno.test("promise chains begun in a callback go on while the reactor is busy", async () => {
   await withReactor(async (reactor) => {
     const steps: number[] = [];
