@@ -112,8 +112,21 @@ function labelsOf(facts: ConnectionFacts): string[] {
   return values.map(orUnknown);
 }
 
+/** The cells of one combination of labels. */
+interface TrafficCells {
+  readonly opened: Cell;
+  readonly received: Cell;
+  readonly sent: Cell;
+  /** Made by the first connection that ends. */
+  closed?: Cell;
+}
+
+/** Combinations whose cells are remembered; a mesh with more finds them by their labels each time. */
+const SERIES_REMEMBERED = 10_000;
+
 /** The counters of ztunnel's traffic. */
 export class TrafficMetrics {
+  readonly #series = new Map<string, TrafficCells>();
   readonly opened: Metric<Cell>;
   readonly closed: Metric<Cell>;
   readonly received: Metric<Cell>;
@@ -133,6 +146,21 @@ export class TrafficMetrics {
     // Bytes of connections that go on for hours must not wait for their end.
     registry.onCollect(() => this.open.forEach((account) => account.flush()));
   }
+
+  /** All cells of a combination by one look-up: the labels are long, and every connection asks. */
+  cells(labels: readonly string[]): TrafficCells {
+    const key = labels.join("\u0000");
+    let cells = this.#series.get(key);
+    if (!cells) {
+      cells = {
+        opened: this.opened.with(...labels),
+        received: this.received.with(...labels),
+        sent: this.sent.with(...labels),
+      };
+      if (this.#series.size < SERIES_REMEMBERED) this.#series.set(key, cells);
+    }
+    return cells;
+  }
 }
 
 /** Bytes so far: from the client towards the server, and back. */
@@ -150,8 +178,7 @@ export class ConnectionAccount {
   readonly #metrics: TrafficMetrics;
   readonly #log: Logger;
   readonly #startMs: number;
-  readonly #received: Cell;
-  readonly #sent: Cell;
+  readonly #cells: TrafficCells;
   #counted: ByteCount = NO_BYTES;
   #bytes: (() => ByteCount) | undefined;
   #closed = false;
@@ -163,9 +190,8 @@ export class ConnectionAccount {
     this.#log = log;
     this.#startMs = startMs;
     this.#labels = labelsOf(facts);
-    metrics.opened.with(...this.#labels).inc();
-    this.#received = metrics.received.with(...this.#labels);
-    this.#sent = metrics.sent.with(...this.#labels);
+    this.#cells = metrics.cells(this.#labels);
+    this.#cells.opened.inc();
     metrics.sockets.with(facts.reporter).inc();
     metrics.open.add(this);
     if (log.enabled("debug")) log.debug("connection opened", this.#fields());
@@ -182,8 +208,8 @@ export class ConnectionAccount {
   }
 
   #count(now: ByteCount): void {
-    this.#received.inc(now.toServer - this.#counted.toServer);
-    this.#sent.inc(now.toClient - this.#counted.toClient);
+    this.#cells.received.inc(now.toServer - this.#counted.toServer);
+    this.#cells.sent.inc(now.toClient - this.#counted.toClient);
     this.#counted = now;
   }
 
@@ -196,9 +222,12 @@ export class ConnectionAccount {
     const metrics = this.#metrics;
     metrics.open.delete(this);
     metrics.sockets.with(this.facts.reporter).inc(-1);
-    const labels = flag === "-" ? this.#labels : this.#labels.with(FLAG_AT, flag);
-    metrics.closed.with(...labels).inc();
-    if (flag !== "-") metrics.failed.with(...labels).inc();
+    if (flag === "-") (this.#cells.closed ??= metrics.closed.with(...this.#labels)).inc();
+    else {
+      const labels = this.#labels.with(FLAG_AT, flag);
+      metrics.closed.with(...labels).inc();
+      metrics.failed.with(...labels).inc();
+    }
     const level = error === undefined ? "info" : "error";
     if (!this.#log.enabled(level)) return;
     const inbound = this.facts.reporter === "destination";
