@@ -130,6 +130,10 @@ Deno.test({ name: `kubectl is told what is wrong${note}`, ignore }, async () => 
   );
   assert.match((await k.try("get pods nope")).err, /Error from server \(NotFound\): pods "nope" not found/);
   assert.match((await k.try("get bogus")).err, /the server doesn't have a resource type "bogus"/);
+  const stranger = await k.try("apply -f -", "apiVersion: foo/v1\nkind: Nope\nmetadata: {name: x}\n");
+  assert.match(stranger.err, /no matches for kind "Nope" in version "foo\/v1"/);
+  runningPod(test, "p");
+  assert.match((await k.try("exec p -c nope -- ls")).err, /container nope is not valid for pod p/);
   assert.match((await k.try("delete ns default")).err, /this namespace may not be deleted/);
 });
 

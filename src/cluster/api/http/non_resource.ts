@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { unknownPath } from "../errors.ts";
 import { ISSUER } from "../auth/tokens.ts";
-import { openApiV2, openApiV3, openApiV3Index } from "../openapi/documents.ts";
+import { OPENAPI_V2_PROTOBUF, openApiV2, openApiV2Protobuf, openApiV3, openApiV3Index } from "../openapi/documents.ts";
 import { aggregatedDiscovery, apiGroup, apiGroupList, apiResourceList, apiVersions } from "./discovery.ts";
 import type { Call } from "./gateway.ts";
 import { negotiate } from "./negotiation.ts";
@@ -65,6 +65,11 @@ export async function serveNonResource(call: Call, response: ServerResponse): Pr
   }
   if (parts[0] === "apis" && parts.length === 3) {
     return sendObject(response, 200, apiResourceList(registry, parts[1], parts[2]), negotiate(accept));
+  }
+  if (path === "/openapi/v2" && accept?.includes(OPENAPI_V2_PROTOBUF)) {
+    // As the API server answers: an "@" is not allowed in a media type.
+    response.writeHead(200, { "content-type": OPENAPI_V2_PROTOBUF.replace("@", ".") }).end(openApiV2Protobuf());
+    return;
   }
   if (path === "/openapi/v2") return sendObject(response, 200, openApiV2(registry));
   if (path === "/openapi/v3") return sendObject(response, 200, openApiV3Index(registry));

@@ -45,8 +45,7 @@ export function handleUpgrade(
     switch (resource.subresource) {
       case "exec":
       case "attach":
-        if (protocol !== "websocket") throw ApiError.badRequest("unable to upgrade: only WebSockets are served here");
-        return upgradeExec(call, socket, head);
+        return upgradeExec(call, socket, head, protocol);
       case "portforward":
         return upgradePortForward(call, socket, head, protocol);
     }
@@ -115,7 +114,7 @@ function keepAlive(webSocket: WebSocket): void {
   webSocket.on("close", () => clearInterval(timer));
 }
 
-function upgradeExec(call: Call, socket: Duplex, head: Uint8Array): void {
+function upgradeExec(call: Call, socket: Duplex, head: Uint8Array, protocol: string): void {
   const { query, resource } = call.info;
   const { namespace, name, subresource } = resource as { namespace: string; name: string; subresource: string };
   const { pod, container } = podAndContainer(call, query.get("container"));
@@ -141,6 +140,8 @@ function upgradeExec(call: Call, socket: Duplex, head: Uint8Array): void {
       `cannot exec into a container in a completed pod; current phase is ${pod.status.phase}`,
     );
   }
+  // Last: kubectl tries SPDY after a refused WebSocket, and shows the reason that it got then.
+  if (protocol !== "websocket") throw ApiError.badRequest("unable to upgrade: only WebSockets are served here");
   const start = (): Promise<ExecSession> => {
     if (subresource === "exec") return backend.exec(namespace, name, container, command, options);
     if (backend.attach) return backend.attach(namespace, name, container, options);

@@ -184,3 +184,18 @@ export function openApiV2(registry: TypeRegistry): unknown {
     return { swagger: "2.0", info: INFO, paths, definitions: writer.schemas };
   });
 }
+
+/** What kubectl calls the binary encoding of /openapi/v2. */
+export const OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/**
+ * /openapi/v2 in its binary encoding: a document without types. Current kubectl reads types from v3 and asks for this only
+ * about a group or version that v3 does not have, to learn that it is not here either.
+ */
+export function openApiV2Protobuf(): Uint8Array<ArrayBuffer> {
+  const field = (number: number, value: readonly number[]) => [number << 3 | 2, value.length, ...value];
+  const text = (value: string) => [...new TextEncoder().encode(value)];
+  // Document: swagger = 1, info = 2 (title = 1, version = 2), paths = 8.
+  const info = [...field(1, text(INFO.title)), ...field(2, text(INFO.version))];
+  return Uint8Array.from([...field(1, text("2.0")), ...field(2, info), ...field(8, [])]);
+}
