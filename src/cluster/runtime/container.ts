@@ -1,7 +1,7 @@
 import { MeshError } from "../../core/errors.ts";
 import { fstabLine, tool } from "./host.ts";
 import type { LogFile } from "./logs.ts";
-import { type IdMap, type SecurityContext, setprivArgs } from "./privileges.ts";
+import { type IdMap, type SecurityContext, setprivArgs, withinIdMap } from "./privileges.ts";
 import { exists, type RootFs, SCRATCH } from "./root_fs.ts";
 import type { Sandbox } from "./sandbox.ts";
 
@@ -146,7 +146,7 @@ export function enterArgs(sandbox: Sandbox, target = sandbox.pid): string[] {
 function writeBecome(dir: string, { security, env }: ContainerStart, ids: IdMap): void {
   const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
   const words = [...setprivArgs(security, ids), tool("env"), "-i"];
-  words.push(...Object.entries(env).map(([name, value]) => `${name}=${value}`));
+  words.push(...Object.entries(withinIdMap(env, ids)).map(([name, value]) => `${name}=${value}`));
   const text = `become() {\n  exec ${words.map(quote).join(" ")} "$@"\n}\n`;
   Deno.writeTextFileSync(`${dir}/become`, text, { mode: 0o600 });
 }

@@ -60,6 +60,14 @@ export function readIdMap(): IdMap {
 }
 
 /**
+ * A process's environment as its user namespace needs it: where there is one user only, root cannot give files away, and
+ * tar (`kubectl cp` unpacks with it) must not try.
+ */
+export function withinIdMap(env: Readonly<Record<string, string>>, ids: IdMap): Readonly<Record<string, string>> {
+  return ids.uid(1) ? env : { TAR_OPTIONS: "--no-same-owner", ...env };
+}
+
+/**
  * The command prefix that gives a process its user, groups and capabilities. Ids that the user namespace lacks are left
  * out: without root, everything runs as the one user there is.
  */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { capabilitiesOf, type IdMap, setprivArgs } from "../../../src/cluster/runtime/privileges.ts";
+import { capabilitiesOf, type IdMap, setprivArgs, withinIdMap } from "../../../src/cluster/runtime/privileges.ts";
 
 const EVERYBODY: IdMap = { uid: () => true, gid: () => true, setgroups: true };
 const ROOTLESS: IdMap = { uid: (id) => id === 0, gid: (id) => id === 0, setgroups: false };
@@ -34,4 +34,10 @@ Deno.test("setprivArgs() gives user, groups and bounds, and leaves out ids that 
   assert.doesNotMatch(rootless, /reuid|regid|--groups|clear-groups/);
   assert.match(rootless, /--keep-groups/);
   assert.doesNotMatch(setprivArgs({ privileged: true }, EVERYBODY).join(" "), /bounding-set/);
+});
+
+Deno.test("withinIdMap() keeps tar from giving files away where there is one user only", () => {
+  assert.deepEqual(withinIdMap({ A: "b" }, EVERYBODY), { A: "b" });
+  assert.deepEqual(withinIdMap({ A: "b" }, ROOTLESS), { A: "b", TAR_OPTIONS: "--no-same-owner" });
+  assert.deepEqual(withinIdMap({ TAR_OPTIONS: "-v" }, ROOTLESS), { TAR_OPTIONS: "-v" });
 });
