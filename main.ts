@@ -1,7 +1,7 @@
 // Names the role, loads it lazily, and sets the exit code. Roles share modules but never load what they do not use.
 
 import { describeError } from "./src/core/errors.ts";
-import { CommandError, EXIT_USAGE, UsageError } from "./src/core/usage.ts";
+import { CommandError, EXIT_PIPE, EXIT_USAGE, UsageError } from "./src/core/usage.ts";
 
 /** One role: given the arguments after its name, runs to its end and resolves to the exit code. */
 type Role = (args: string[]) => Promise<number>;
@@ -69,6 +69,8 @@ export async function main(args: string[]): Promise<number> {
     if (!role) throw new UsageError(`unknown role "${name}"; run \`ambientd --help\` for the list`);
     return await (await role.load()).run(rest);
   } catch (thrown) {
+    // Whoever read our output has had enough, as `| head` has: nothing to complain about.
+    if (thrown instanceof Deno.errors.BrokenPipe) return EXIT_PIPE;
     console.error(`Error: ${describeError(thrown)}`);
     if (thrown instanceof UsageError) return EXIT_USAGE;
     if (thrown instanceof CommandError) return thrown.exitCode;

@@ -48,13 +48,14 @@ export function terminalColumns(): number | undefined {
   }
 }
 
-/** Breaks a text at its spaces into lines of at most `columns`; a word that is longer has a line of its own. */
-export function wrapWords(text: string, columns: number): string[] {
+/** Breaks a text that is longer than `columns` at its spaces; lines after the first hang by two. A word is never broken. */
+export function hanging(text: string, columns: number): string[] {
+  if (text.length <= columns) return [text.replaceAll("\t", " ")];
   const lines: string[] = [];
   for (const word of text.split(/\s+/)) {
     const last = lines.at(-1);
     if (last !== undefined && last.length + 1 + word.length <= columns) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
+    else lines.push(last === undefined ? word : `  ${word}`);
   }
   return lines;
 }

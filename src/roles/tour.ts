@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { describeError } from "../core/errors.ts";
-import { palette, wantsColor } from "../core/terminal.ts";
+import { hanging, palette, wantsColor } from "../core/terminal.ts";
 import { CommandError, UsageError } from "../core/usage.ts";
 import { clusterLayout } from "../cluster/layout.ts";
 import { KubeClient } from "./ctl/kube.ts";
@@ -72,7 +72,9 @@ async function walk(tour: TourContext, progress: Progress): Promise<boolean> {
       if (step.command) progress.line(dim(`   $ ${step.command}`));
       try {
         const proof = await progress.step(`${number}. ${step.title}`, () => step.run(tour));
-        for (const line of proof) progress.line(`      ${line}`);
+        for (const text of proof) {
+          for (const line of hanging(text, progress.columns - 6)) progress.line(`      ${line}`);
+        }
       } catch (error) {
         if (tour.signal.aborted) throw error;
         progress.line(`      ${red(describeError(error))}`);

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { formatTable, wrapWords } from "../../src/core/terminal.ts";
+import { formatTable, hanging } from "../../src/core/terminal.ts";
 import { fittingTable } from "../../src/roles/up/summary.ts";
 
-Deno.test("wrapWords() breaks at spaces only", () => {
-  assert.deepEqual(wrapWords("aa bb\tcc", 5), ["aa bb", "cc"]);
-  assert.deepEqual(wrapWords("aa bb cc", Infinity), ["aa bb cc"]);
-  assert.deepEqual(wrapWords("a-long-word b c", 3), ["a-long-word", "b c"]);
+Deno.test("hanging() breaks at spaces only, and only what is too long", () => {
+  assert.deepEqual(hanging("aa bb\tcc", 6), ["aa bb", "  cc"]);
+  assert.deepEqual(hanging("aa   bb\tcc", Infinity), ["aa   bb cc"]);
+  assert.deepEqual(hanging("a-long-word b c d", 5), ["a-long-word", "  b c", "  d"]);
 });
 
 Deno.test("fittingTable() leaves columns out from the right until the rest fits", () => {

@@ -82,8 +82,7 @@ export async function bringUp(
           aborted(signal),
         ]);
         const server = `https://127.0.0.1:${api.port}`;
-        await mergeKubeconfig(kubeconfig, { context, server, ...ready.credentials });
-        cleanups.push(() => removeFromKubeconfig(kubeconfig, context));
+        // Before the context: whoever finds this file knows what to take out of the kubeconfig after a crash.
         await writeRunState(layout, {
           pid: Deno.pid,
           startTime: processStartTime(Deno.pid) ?? "",
@@ -94,6 +93,8 @@ export async function bringUp(
           context,
           ready: false,
         });
+        await mergeKubeconfig(kubeconfig, { context, server, ...ready.credentials });
+        cleanups.push(() => removeFromKubeconfig(kubeconfig, context));
         return { engine, target: { server, ...ready.credentials }, nodes: ready.nodes, failed };
       },
     );

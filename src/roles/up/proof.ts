@@ -1,5 +1,5 @@
 import { MeshError } from "../../core/errors.ts";
-import { wrapWords } from "../../core/terminal.ts";
+import { hanging } from "../../core/terminal.ts";
 import { execInPod } from "../ctl/exec.ts";
 import type { KubeClient } from "../ctl/kube.ts";
 import type { Progress } from "./progress.ts";
@@ -58,9 +58,7 @@ export async function proveRequest(client: KubeClient, progress: Progress, signa
   progress.line(`      ${cyan(outbound.fields["dst.identity"])}`);
   progress.line();
   for (const { text } of [outbound, inbound]) {
-    const [first, ...rest] = wrapWords(text, progress.columns - 4);
-    progress.line(`  ${dim(first)}`);
-    for (const line of rest) progress.line(`    ${dim(line)}`);
+    for (const line of hanging(text, progress.columns - 2)) progress.line(`  ${dim(line)}`);
   }
 }
 
