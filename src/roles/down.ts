@@ -1,6 +1,6 @@
-import { Command, CommanderError } from "commander";
-import { UsageError } from "../core/usage.ts";
+import { Command } from "commander";
 import { clusterLayout } from "../cluster/layout.ts";
+import { parseFlags } from "./up/flags.ts";
 import { stopInstance } from "./up/instance.ts";
 
 /** `up` gives pods their grace; past this the cluster is ended by force. */
@@ -12,17 +12,9 @@ export async function run(args: string[]): Promise<number> {
     .description("Stop a cluster that `ambientd up` started and remove its context from the kubeconfig.")
     .option("--name <name>", "name of the cluster", "ambient")
     .option("--data-dir <dir>", "where the cluster keeps its state (default: ~/.local/state/ambientd/<name>)")
-    .option("--delete", "also delete the cluster's state, so that the next `up` starts afresh", false)
-    .exitOverride().configureOutput({ writeErr: () => {} });
-  try {
-    command.parse(args, { from: "user" });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return 0;
-    throw new UsageError(`${error.message.replace(/^error: /, "")}; run \`ambientd down --help\` for the flags`);
-  }
-  if (command.args.length > 0) throw new UsageError(`unexpected argument "${command.args[0]}"`);
-  const options = command.opts();
+    .option("--delete", "also delete the cluster's state, so that the next `up` starts afresh", false);
+  const options = parseFlags(command, args);
+  if (!options) return 0;
   const layout = clusterLayout(options.name, options.dataDir);
   const stopped = await stopInstance(layout, GRACE_MS);
   if (options.delete) await deleteState(layout.dataDir);

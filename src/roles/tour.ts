@@ -1,13 +1,14 @@
-import { Command, CommanderError } from "commander";
+import { Command } from "commander";
 import { describeError } from "../core/errors.ts";
 import { hanging, palette, wantsColor } from "../core/terminal.ts";
-import { CommandError, UsageError } from "../core/usage.ts";
+import { CommandError } from "../core/usage.ts";
 import { clusterLayout } from "../cluster/layout.ts";
 import { KubeClient } from "./ctl/kube.ts";
 import type { TourContext, TourStep } from "./tour/context.ts";
 import { ENROLMENT } from "./tour/enrolment.ts";
 import { POLICY } from "./tour/policy.ts";
 import { bringUp, checkHost } from "./up/bring_up.ts";
+import { parseFlags } from "./up/flags.ts";
 import { acquire } from "./up/instance.ts";
 import { parseUpOptions } from "./up/options.ts";
 import { Progress } from "./up/progress.ts";
@@ -90,15 +91,6 @@ async function walk(tour: TourContext, progress: Progress): Promise<boolean> {
 function parse(args: string[]): { nodes: string } | undefined {
   const command = new Command("ambientd tour")
     .description("Walk through the mesh on a cluster made for it: every step with its proof; fails where one does.")
-    .option("--nodes <count>", "number of nodes", "2")
-    .exitOverride().configureOutput({ writeErr: () => {} });
-  try {
-    command.parse(args, { from: "user" });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    throw new UsageError(`${error.message.replace(/^error: /, "")}; run \`ambientd tour --help\` for the flags`);
-  }
-  if (command.args.length > 0) throw new UsageError(`unexpected argument "${command.args[0]}"`);
-  return command.opts();
+    .option("--nodes <count>", "number of nodes", "2");
+  return parseFlags(command, args) as { nodes: string } | undefined;
 }

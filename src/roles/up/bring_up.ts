@@ -1,8 +1,7 @@
 import { CommandError } from "../../core/usage.ts";
 import { describeError } from "../../core/errors.ts";
 import { dialService } from "../../cluster/engine_control.ts";
-import { mergeKubeconfig, removeFromKubeconfig } from "../../cluster/kubeconfig.ts";
-import { kubeconfigPath } from "../../cluster/kubeconfig.ts";
+import { kubeconfigPath, mergeKubeconfig, removeFromKubeconfig } from "../../cluster/kubeconfig.ts";
 import { type ClusterLayout, processStartTime } from "../../cluster/layout.ts";
 import { listenAndRelay } from "../../cluster/relay.ts";
 import type { CaMaterial } from "../../identity/ca_material.ts";
@@ -70,7 +69,7 @@ export async function bringUp(
       );
       cleanups.push(() => relay.close());
     }
-    const { engine, target, nodes, failed } = await progress.step(
+    const { state, target, nodes, failed } = await progress.step(
       `Starting cluster "${options.name}" with ${options.nodes} node${options.nodes === 1 ? "" : "s"}`,
       async () => {
         const engine = startEngine(layout, options.nodes);
@@ -83,7 +82,7 @@ export async function bringUp(
         ]);
         const server = `https://127.0.0.1:${api.port}`;
         // Before the context: whoever finds this file knows what to take out of the kubeconfig after a crash.
-        await writeRunState(layout, {
+        const state = {
           pid: Deno.pid,
           startTime: processStartTime(Deno.pid) ?? "",
           enginePid: engine.pid,
@@ -92,26 +91,18 @@ export async function bringUp(
           kubeconfig,
           context,
           ready: false,
-        });
+        };
+        await writeRunState(layout, state);
         await mergeKubeconfig(kubeconfig, { context, server, ...ready.credentials });
         cleanups.push(() => removeFromKubeconfig(kubeconfig, context));
-        return { engine, target: { server, ...ready.credentials }, nodes: ready.nodes, failed };
+        return { state, target: { server, ...ready.credentials }, nodes: ready.nodes, failed };
       },
     );
     const client = new KubeClient(target);
     cleanups.push(async () => client.close());
     const work = deploy(options, client, { nodes, root }, progress, signal);
     await Promise.race([work, failed.then((error) => Promise.reject(error)), aborted(signal)]);
-    await writeRunState(layout, {
-      pid: Deno.pid,
-      startTime: processStartTime(Deno.pid) ?? "",
-      enginePid: engine.pid,
-      engineStartTime: engine.startTime,
-      apiPort: api.port,
-      kubeconfig,
-      context,
-      ready: true,
-    });
+    await writeRunState(layout, { ...state, ready: true });
     if (!quiet) {
       await printSummary(progress, client, { options, context, kubeconfig, startedMs: performance.now() - started });
     }

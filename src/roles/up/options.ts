@@ -1,6 +1,7 @@
-import { Command, CommanderError, Option } from "commander";
+import { Command, Option } from "commander";
 import { UsageError } from "../../core/usage.ts";
 import { clusterLayout } from "../../cluster/layout.ts";
+import { parseFlags } from "./flags.ts";
 
 /** A Service made reachable on a port of this machine's loopback. */
 export interface Publish {
@@ -51,19 +52,9 @@ export function parseUpOptions(args: string[]): UpOptions | undefined {
       (text: string, all: Publish[]) => [...all, parsePublish(text)],
       [] as Publish[],
     )
-    .option("--detach", "return when the cluster is ready and keep it running in the background", false)
-    .exitOverride().configureOutput({ writeErr: () => {} });
-  try {
-    command.parse(args, { from: "user" });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    throw new UsageError(`${error.message.replace(/^error: /, "")}; run \`ambientd up --help\` for the flags`);
-  }
-  if (command.args.length > 0) {
-    throw new UsageError(`unexpected argument "${command.args[0]}"; run \`ambientd up --help\` for the flags`);
-  }
-  const options = command.opts();
+    .option("--detach", "return when the cluster is ready and keep it running in the background", false);
+  const options = parseFlags(command, args);
+  if (!options) return undefined;
   try {
     clusterLayout(options.name, options.dataDir);
   } catch (error) {
