@@ -8,7 +8,7 @@ import type { Port, Service, Workload } from "../model/workload.ts";
 import { convertAuthorizationPolicy } from "./authorization/convert.ts";
 import { buildSliceWorkloads, slicePods, slicePorts, sliceService } from "./endpoint_slice.ts";
 import { sameValue } from "./equal.ts";
-import { addIndexes, BY, type IndexInputs } from "./inputs.ts";
+import { addIndexes, BY, type IndexInputs, newInputs } from "./inputs.ts";
 import { ANNOTATION, LABEL, type Labels, selectorPair, selects } from "./labels.ts";
 import { PeerPolicies } from "./peer_policies.ts";
 import { buildPodWorkload, containerPort, isWorkload, podUid } from "./pod_workload.ts";
@@ -62,7 +62,7 @@ export class AmbientIndex {
   #dirtyPeers = false;
 
   constructor(inputs: IndexInputs, settings: MeshSettings = DEFAULT_SETTINGS) {
-    this.#inputs = inputs;
+    this.#inputs = inputs = { ...newInputs(), ...inputs };
     this.#settings = settings;
     this.#peers = new PeerPolicies(inputs.peerAuthentications, settings);
     addIndexes(inputs);

@@ -12,6 +12,11 @@ export interface IndexInputs {
   readonly nodes: Store<KubeObject>;
   readonly authorizationPolicies: Store<KubeObject>;
   readonly peerAuthentications: Store<KubeObject>;
+  /** Of the Gateway API: waypoints are found among them. */
+  readonly gateways: Store<KubeObject>;
+  readonly gatewayClasses: Store<KubeObject>;
+  readonly serviceEntries: Store<KubeObject>;
+  readonly workloadEntries: Store<KubeObject>;
 }
 
 /** Empty inputs. */
@@ -24,6 +29,10 @@ export function newInputs(): IndexInputs {
     nodes: new Store(),
     authorizationPolicies: new Store(),
     peerAuthentications: new Store(),
+    gateways: new Store(),
+    gatewayClasses: new Store(),
+    serviceEntries: new Store(),
+    workloadEntries: new Store(),
   };
 }
 

@@ -8,6 +8,10 @@ const INPUT: Record<string, keyof IndexInputs> = {
   Node: "nodes",
   AuthorizationPolicy: "authorizationPolicies",
   PeerAuthentication: "peerAuthentications",
+  Gateway: "gateways",
+  GatewayClass: "gatewayClasses",
+  ServiceEntry: "serviceEntries",
+  WorkloadEntry: "workloadEntries",
 };
 
 /** The input of the index that an object of this kind belongs to. */

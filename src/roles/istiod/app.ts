@@ -16,7 +16,7 @@ import { DiscoveryServer } from "../../xds/server/server.ts";
 import type { IstiodConfig } from "./config.ts";
 import { DebugPages, debugReader } from "./debug_pages.ts";
 import { monitoringHandler, readinessHandler, type Served, serveHttp } from "./http.ts";
-import { newInformers, storesOf } from "./inputs.ts";
+import { type Informers, newInformers, storesOf } from "./inputs.ts";
 import { defaultMeshConfig, type MeshConfig, readMeshConfig } from "./mesh_config.ts";
 import { podLookup } from "./pod_lookup.ts";
 import { Publisher } from "./publisher.ts";
@@ -73,7 +73,7 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
   let mesh = defaultMeshConfig(config);
   const index = new AmbientIndex(inputs, settingsOf(config, mesh));
   const publisher = new Publisher(index, registry, logger.child("ambient"));
-  for (const name of Object.keys(informers) as (keyof IndexInputs)[]) {
+  for (const name of Object.keys(informers) as (keyof Informers & keyof IndexInputs)[]) {
     informers[name].onChange((changes) => publisher.changed(name, changes));
   }
   const controlPlane = JSON.stringify({

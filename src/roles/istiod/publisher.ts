@@ -20,6 +20,10 @@ const UPDATE_TYPE: Readonly<Record<keyof IndexInputs, string>> = {
   nodes: "config",
   authorizationPolicies: "config",
   peerAuthentications: "config",
+  gateways: "config",
+  gatewayClasses: "config",
+  serviceEntries: "svc",
+  workloadEntries: "eds",
 };
 
 /**
