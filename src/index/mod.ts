@@ -5,3 +5,4 @@ export * from "./lean.ts";
 export * from "./settings.ts";
 export * from "./status.ts";
 export type { TableDelta } from "./table.ts";
+export * from "./routing/mod.ts";

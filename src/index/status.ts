@@ -8,7 +8,7 @@ export interface StatusCondition {
 
 /** A condition to be written to one object. */
 export interface StatusReport {
-  readonly kind: "AuthorizationPolicy";
+  readonly kind: "AuthorizationPolicy" | "Service" | "ServiceEntry" | "WorkloadEntry";
   readonly namespace: string;
   readonly name: string;
   /** Generation of the object that the condition is about. */
