@@ -6,11 +6,18 @@ export interface Column {
   type: "string" | "date" | "integer" | "boolean";
   jsonPath: string;
   description?: string;
+  /** Above 0: only with `-o wide`. */
+  priority?: number;
 }
 
 /** What one istio.io kind needs to be served. */
 export interface KindDefinition {
-  group: "security.istio.io" | "networking.istio.io" | "telemetry.istio.io" | "extensions.istio.io";
+  group:
+    | "security.istio.io"
+    | "networking.istio.io"
+    | "telemetry.istio.io"
+    | "extensions.istio.io"
+    | "gateway.networking.k8s.io";
   kind: string;
   plural: string;
   shortNames?: readonly string[];

@@ -204,6 +204,19 @@ Deno.test("client samples wait, each with an account of its own", () => {
   }
 });
 
+Deno.test("the routes of bookinfo's gateways lead to productpage, by both APIs", () => {
+  const [gateway, route] = sample("bookinfo/gateway-api/bookinfo-gateway.yaml");
+  assert.equal(gateway.spec.gatewayClassName, "istio");
+  assert.deepEqual(route.spec.parentRefs, [{ name: gateway.metadata.name }]);
+  assert.deepEqual(route.spec.rules[0].backendRefs, [{ name: "productpage", port: 9080 }]);
+  const [classic, virtual] = sample("bookinfo/networking/bookinfo-gateway.yaml");
+  assert.equal(classic.apiVersion, "networking.istio.io/v1alpha3");
+  assert.deepEqual(classic.spec.selector, { istio: "ingressgateway" });
+  assert.deepEqual(virtual.spec.gateways, [classic.metadata.name]);
+  const paths = route.spec.rules[0].matches.map(({ path }: any) => path.value);
+  assert.deepEqual(virtual.spec.http[0].match.map(({ uri }: any) => uri.exact ?? uri.prefix), paths);
+});
+
 Deno.test("every sample file is part of SAMPLES", async () => {
   const root = new URL("../../manifests/samples/", import.meta.url);
   const found: string[] = [];

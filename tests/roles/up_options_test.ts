@@ -11,6 +11,7 @@ Deno.test("parseUpOptions() gives the defaults of the documentation", () => {
     apiPort: 0,
     mesh: "ambient",
     samples: "bookinfo",
+    gatewayApi: "bundled",
     publish: [],
     detach: false,
   });
@@ -26,6 +27,7 @@ Deno.test("parseUpOptions() reads every flag", () => {
     "--kubeconfig=/k",
     "--mesh=none",
     "--samples=none",
+    "--gateway-api=none",
     "--publish",
     "8080:web.shop:80",
     "--publish=9080:productpage:9080",
@@ -34,6 +36,7 @@ Deno.test("parseUpOptions() reads every flag", () => {
   ])!;
   assert.equal(options.nodes, 4);
   assert.equal(options.mesh, "none");
+  assert.equal(options.gatewayApi, "none");
   assert.equal(options.detach, true);
   assert.deepEqual(options.publish, [
     { hostPort: 8080, service: "web", namespace: "shop", port: 80 },

@@ -1,3 +1,4 @@
+import { gatewayApiDefinitions } from "../../../manifests/crds/gateway_api/mod.ts";
 import { CommandError } from "../../core/usage.ts";
 import { describeError } from "../../core/errors.ts";
 import { dialService } from "../../cluster/engine_control.ts";
@@ -5,6 +6,7 @@ import { kubeconfigPath, mergeKubeconfig, removeFromKubeconfig } from "../../clu
 import { type ClusterLayout, processStartTime } from "../../cluster/layout.ts";
 import { listenAndRelay } from "../../cluster/relay.ts";
 import type { CaMaterial } from "../../identity/ca_material.ts";
+import { applyAll } from "../ctl/apply.ts";
 import { installMesh } from "../ctl/install.ts";
 import { KubeClient } from "../ctl/kube.ts";
 import type { KubeTarget } from "../../kube/target.ts";
@@ -121,6 +123,8 @@ async function deploy(
   signal: AbortSignal,
 ): Promise<void> {
   const mesh = options.mesh === "ambient", samples = options.samples === "bookinfo";
+  // Before the mesh, so that istiod finds them when it starts.
+  if (options.gatewayApi === "bundled") await applyAll(client, gatewayApiDefinitions(), { signal });
   // The samples start beside the mesh, which goes first because it takes longer, and join it as soon as it takes them.
   let applied: Promise<void> = Promise.resolve();
   const startSamples = () => {

@@ -19,6 +19,8 @@ export interface UpOptions {
   readonly apiPort: number;
   readonly mesh: "ambient" | "none";
   readonly samples: "bookinfo" | "none";
+  /** Whether the definitions of the Gateway API are put into the cluster. */
+  readonly gatewayApi: "bundled" | "none";
   readonly publish: readonly Publish[];
   readonly detach: boolean;
 }
@@ -46,6 +48,10 @@ export function parseUpOptions(args: string[]): UpOptions | undefined {
     .addOption(
       new Option("--samples <set>", "applications to deploy").choices(["bookinfo", "none"]).default("bookinfo"),
     )
+    .addOption(
+      new Option("--gateway-api <definitions>", "definitions of the Gateway API to put into the cluster")
+        .choices(["bundled", "none"]).default("bundled"),
+    )
     .option(
       "--publish <port:service[.namespace]:port>",
       "make a Service reachable on 127.0.0.1:<port>; may be repeated, as in --publish 9080:productpage.default:9080",
@@ -69,6 +75,7 @@ export function parseUpOptions(args: string[]): UpOptions | undefined {
     mesh: options.mesh,
     // The samples show the mesh; a cluster without one is asked for to do every step by hand.
     samples: options.samples,
+    gatewayApi: options.gatewayApi,
     publish: options.publish,
     detach: options.detach,
   };
