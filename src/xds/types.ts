@@ -3,6 +3,8 @@ export const TYPE_URL = {
   address: "type.googleapis.com/istio.workload.Address",
   workload: "type.googleapis.com/istio.workload.Workload",
   authorization: "type.googleapis.com/istio.security.Authorization",
+  /** Ours: configuration of waypoints and gateways (proto/ambientd/proxy/resource.proto). */
+  proxyResource: "type.ambientd.io/ambientd.proxy.v1.ProxyResource",
   debug: "istio.io/debug",
 } as const;
 
