@@ -4,10 +4,12 @@ import { Endpoint, type EndpointMonitor, type FlowErrorCode } from "./endpoint.t
 
 /** What a transport on top of an {@linkcode Endpoint} wants to know of it. */
 export interface Carried {
-  /** Where the next bytes may be read to: at most {@linkcode BATCH} of them. */
+  /** Where the next bytes may be read to, at most {@linkcode BATCH} of them; 0 while input is paused. */
   inputAt(): number;
-  /** `bytes` bytes have arrived at arena offset `at`. */
+  /** `bytes` bytes have arrived where {@linkcode inputAt} said. */
   onBytes(at: number, bytes: number): void;
+  /** `bytes` bytes were pushed from arena offset `at`; `carrier.consumed()` follows when they have been dealt with. */
+  onPushed(at: number, bytes: number): void;
   /** No more bytes will arrive. */
   onBytesEnd(): void;
   /** Everything written has left. */
@@ -36,7 +38,7 @@ export class CarrierEnd extends Endpoint implements EndpointMonitor {
 
   override prepare(): number {
     this.roomAt = this.#owner.inputAt();
-    return BATCH;
+    return this.roomAt === 0 ? 0 : BATCH;
   }
 
   override commit(bytes: number): void {
@@ -44,9 +46,7 @@ export class CarrierEnd extends Endpoint implements EndpointMonitor {
   }
 
   override push(at: number, bytes: number): void {
-    this.#owner.onBytes(at, bytes);
-    // What is above has flow control of its own.
-    this.carrier.consumed(bytes);
+    this.#owner.onPushed(at, bytes);
   }
 
   override finish(): void {

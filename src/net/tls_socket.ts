@@ -47,6 +47,8 @@ export class TlsSocket extends TlsTransport implements Pollable {
 
   onEvents(events: number): void {
     if ((events & EPOLLOUT) !== 0 && this.#queue !== null) this.#drain();
+    // These two are reported whether asked for or not, and nobody reads meanwhile.
+    if (this.paused && (events & (EPOLLHUP | EPOLLERR)) !== 0) return this.#broken(ECONNRESET);
     if (this.#fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) !== 0) this.onRecords();
   }
 
@@ -78,7 +80,7 @@ export class TlsSocket extends TlsTransport implements Pollable {
     const wasEmpty = queue.size === 0;
     if (queue.size > MAX_QUEUED) return this.fail("io", "the peer does not read");
     if (!queue.pushFrom(ring.bytes, sent, bytes - sent)) return this.fail("out_of_memory", "the arena is full");
-    if (wasEmpty) this.reactor.modify(this, this.#fd, EPOLLIN | EPOLLOUT);
+    if (wasEmpty) this.#watch();
   }
 
   #drain(): void {
@@ -86,8 +88,17 @@ export class TlsSocket extends TlsTransport implements Pollable {
     const sent = queue.sendTo(this.#fd);
     if (sent < 0) return this.#broken(-sent);
     if (queue.size > 0) return;
-    this.reactor.modify(this, this.#fd, EPOLLIN);
+    this.#watch();
     this.onDrained();
+  }
+
+  #watch(): void {
+    const waiting = this.#queue !== null && this.#queue.size > 0;
+    this.reactor.modify(this, this.#fd, (this.paused ? 0 : EPOLLIN) | (waiting ? EPOLLOUT : 0));
+  }
+
+  protected override watchInput(_on: boolean): void {
+    if (this.#fd >= 0) this.#watch();
   }
 
   #broken(number: number): void {

@@ -23,6 +23,7 @@ export class TlsStream extends TlsTransport implements Carried {
   readonly #carrier: Endpoint;
   readonly #source: Deno.PointerValue;
   #released = false;
+  #owed = 0;
   #linger: Timer | null = null;
 
   constructor(
@@ -45,13 +46,28 @@ export class TlsStream extends TlsTransport implements Carried {
   }
 
   inputAt(): number {
-    return PLAIN;
+    return this.paused ? 0 : PLAIN;
   }
 
   onBytes(at: number, bytes: number): void {
     if (!this.open || this.finishing) return;
     this.ssl.BIO_write(this.#source, BASE + at, bytes);
     this.onRecords();
+  }
+
+  onPushed(at: number, bytes: number): void {
+    this.onBytes(at, bytes);
+    // Paused: records wait in OpenSSL, and not more than the outer stream's window.
+    if (this.paused) this.#owed += bytes;
+    else this.#carrier.consumed(bytes);
+  }
+
+  protected override watchInput(on: boolean): void {
+    if (!on) return;
+    const owed = this.#owed;
+    this.#owed = 0;
+    if (owed > 0) this.#carrier.consumed(owed);
+    this.#carrier.resume();
   }
 
   onBytesEnd(): void {

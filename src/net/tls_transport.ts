@@ -41,6 +41,9 @@ export abstract class TlsTransport extends Transport implements Runnable {
   #peer: TlsPeer | null = null;
   #finishing = false;
   #inputEnded = false;
+  #endTold = false;
+  #paused = false;
+  #redeliver = false;
   #scheduled = false;
 
   /** `input` is the buffer to decrypt into; transports that may be read at the same time need different ones. */
@@ -173,7 +176,9 @@ export abstract class TlsTransport extends Transport implements Runnable {
   /** Decrypts one batch into the input buffer and hands it to the consumer. */
   #read(): void {
     const ssl = this.ssl, handle = this.#handle, input = this.#input;
-    if (this.#inputEnded || this.#finishing) return this.discardInput();
+    if (this.#paused) return;
+    if (this.#finishing) return this.discardInput();
+    if (this.#inputEnded && !this.#redeliver) return this.discardInput();
     ssl.ERR_clear_error();
     let have = this.#carryLength;
     if (have > 0) {
@@ -181,8 +186,11 @@ export abstract class TlsTransport extends Transport implements Runnable {
       this.#carryLength = 0;
     }
     const before = have;
-    let ended = false, failed = false, more = false;
-    for (;;) {
+    const redeliver = this.#redeliver;
+    this.#redeliver = false;
+    // What was left when input was paused goes first, alone: it may fill the buffer.
+    let ended = this.#inputEnded, failed = false, more = redeliver;
+    while (!ended && !redeliver) {
       // One record at most comes per call.
       const count = ssl.SSL_read(handle, BASE + input + have, INPUT_BYTES - have);
       if (count > 0) {
@@ -201,7 +209,7 @@ export abstract class TlsTransport extends Transport implements Runnable {
     const records = this.ring.take();
     if (records > 0) this.sendRecords(records);
     const consumer = this.consumer;
-    if (have > before && consumer !== null && this.#handle !== null) {
+    if ((have > before || (redeliver && have > 0)) && consumer !== null && this.#handle !== null) {
       const consumed = consumer.onInput(input, have);
       if (this.#handle === null) return;
       if (consumed < have) this.#keep(input + consumed, have - consumed);
@@ -209,6 +217,8 @@ export abstract class TlsTransport extends Transport implements Runnable {
     if (failed) this.fail("io", opensslReason());
     else if (ended) {
       this.#inputEnded = true;
+      if (this.#paused || this.#endTold) return;
+      this.#endTold = true;
       consumer?.onInputEnd();
     } else if (more || this.readsToEnd) this.schedule();
   }
@@ -225,11 +235,32 @@ export abstract class TlsTransport extends Transport implements Runnable {
     this.reactor.again(this);
   }
 
+  protected get paused(): boolean {
+    return this.#paused;
+  }
+
+  override pauseInput(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.watchInput(false);
+  }
+
+  override resumeInput(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#redeliver = true;
+    this.watchInput(true);
+    this.schedule();
+  }
+
+  /** For carriers: whether input is wanted ({@linkcode paused} has changed). */
+  protected abstract watchInput(on: boolean): void;
+
   /** After {@linkcode finish}: swallow what still arrives. */
   protected abstract discardInput(): void;
 
   #keep(at: number, bytes: number): void {
-    if (bytes > MAX_CARRY) return this.fail("io", "the peer sent an endless message");
+    if (bytes > MAX_CARRY && !this.#paused) return this.fail("io", "the peer sent an endless message");
     if (this.#carry === null || this.#carry.length < bytes) {
       this.#carry = new Uint8Array(Math.max(32, 1 << (32 - Math.clz32(bytes - 1))));
     }
@@ -261,6 +292,10 @@ export abstract class TlsTransport extends Transport implements Runnable {
   override finish(): void {
     if (this.#handle === null || this.#finishing) return;
     this.#finishing = true;
+    if (this.#paused) {
+      this.#paused = false;
+      this.watchInput(true);
+    }
     this.ssl.ERR_clear_error();
     this.ssl.SSL_shutdown(this.#handle);
     this.ssl.ERR_clear_error();

@@ -31,6 +31,12 @@ export abstract class Transport {
   /** False while something is queued: write nothing but short control messages then. */
   abstract get writable(): boolean;
   abstract get open(): boolean;
+  /**
+   * Takes no more input until {@linkcode resumeInput}: for consumers without flow control of their own (HTTP/1.1). What the consumer has left
+   * over is handed to it again on resuming, even if nothing new has come.
+   */
+  abstract pauseInput(): void;
+  abstract resumeInput(): void;
   /** Orderly end in both directions, after what is queued. */
   abstract finish(): void;
   /** RST, at once. */
