@@ -21,6 +21,8 @@ export interface InformerOptions<T extends KubeObject> {
   /** A type that may not be served (a CRD): counts as empty until it is, and again when it goes. */
   readonly optional?: boolean;
   readonly timing?: Partial<InformerTiming>;
+  /** Where objects are kept; a new store by default. What it holds already is compared with the first list. */
+  readonly store?: Store<T>;
 }
 
 /** Waits in milliseconds. */
@@ -42,7 +44,7 @@ const TIMING: InformerTiming = { absentPollMs: 2_000, retryMs: 800, retryMaxMs: 
  * Losing the API loses nothing: the copy stays, and the difference is made up when it is back.
  */
 export class Informer<T extends KubeObject = KubeObject> {
-  readonly store = new Store<T>();
+  readonly store: Store<T>;
   /** Resolves when the store has its first full content. */
   readonly synced: Promise<void>;
   readonly type: Resource;
@@ -59,6 +61,7 @@ export class Informer<T extends KubeObject = KubeObject> {
   constructor(options: InformerOptions<T>) {
     this.#options = options;
     this.type = options.type;
+    this.store = options.store ?? new Store<T>();
     this.#timing = { ...TIMING, ...options.timing };
     this.synced = new Promise((resolve) => this.#markSynced = resolve);
   }

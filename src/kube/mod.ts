@@ -5,6 +5,7 @@ export * from "./errors.ts";
 export * from "./informer.ts";
 export * from "./leader_election.ts";
 export * from "./resources.ts";
+export * from "./served_informer.ts";
 export * from "./store.ts";
 export * from "./types.ts";
 export type { EnvironmentOptions } from "./kubeconfig.ts";

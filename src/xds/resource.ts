@@ -59,6 +59,13 @@ export interface ResourceSource {
   follows?(resource: XdsResource): Iterable<string>;
   /** Resources sent to an on-demand client unasked, with each answer. */
   volunteer?(client: XdsClientInfo): Iterable<XdsResource>;
-  /** True when all clients see the same resources: their pushes are then serialised once. */
+  /**
+   * True when all clients see the same resources: their pushes are then serialised once. Otherwise each client hears only of what differs
+   * for it: a change is announced by name to all, and one whose resource of that name is the same object as before, or none, hears nothing.
+   */
   readonly shared: boolean;
+  /** A client subscribes to this type for the first time on its stream. */
+  opened?(client: XdsClientInfo): void;
+  /** The stream of a client that was told of by {@linkcode opened} is over. */
+  closed?(client: XdsClientInfo): void;
 }

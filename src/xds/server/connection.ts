@@ -126,6 +126,7 @@ export class XdsConnection {
     if (source) {
       subscription = new Subscription(source, client);
       this.subscriptions.set(typeUrl, subscription);
+      source.opened?.(client);
       return subscription;
     }
     if (this.#unknownTypes.has(typeUrl)) return undefined;
@@ -218,6 +219,7 @@ export class XdsConnection {
     if (this.#closed) return;
     this.#closed = true;
     this.shared.removed(this);
+    for (const { source, client } of this.subscriptions.values()) source.closed?.(client);
     if (this.#client) {
       this.shared.logger.info("client disconnected", { connection: this.id, node: this.#client.nodeId });
     }

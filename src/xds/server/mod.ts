@@ -1,4 +1,5 @@
 /** The delta xDS server, for istiod. */
+export * from "../proxy_source.ts";
 export * from "../resource.ts";
 export * from "../resource_store.ts";
 export * from "../types.ts";

@@ -15,7 +15,10 @@ export class Subscription {
   wildcard = false;
   /** Names asked for one by one, as the client wrote them. */
   readonly names = new Set<string>();
-  /** What an on-demand client was last sent, by name: it hears of changes, and is not told twice what it did not ask for. */
+  /**
+   * What this client was last sent, by name. On-demand clients hear of changes to it, and are not told twice what they did not ask for;
+   * where each client has resources of its own, it tells what differs.
+   */
   readonly #delivered = new Map<string, XdsResource>();
 
   nonceSent = "";
@@ -112,13 +115,15 @@ export class Subscription {
   push(changed: Iterable<string>, removed: Iterable<string>): boolean {
     const before = this.#changed.size + this.#removed.size;
     const volunteered = this.wildcard ? undefined : new Set(this.source.volunteer?.(this.client));
+    const own = !this.source.shared;
     for (const name of changed) {
+      if (own && this.source.get(name, this.client) === this.#delivered.get(name)) continue;
       if (!this.wildcard && !this.#wants(name, volunteered!)) continue;
       this.#changed.add(name);
       this.#removed.delete(name);
     }
     for (const name of removed) {
-      if (!this.wildcard && !this.#delivered.has(name) && !this.names.has(name)) continue;
+      if ((own || !this.wildcard) && !this.#delivered.has(name) && !this.names.has(name)) continue;
       this.#removed.add(name);
       this.#changed.delete(name);
     }
@@ -139,20 +144,20 @@ export class Subscription {
   /** Settles the debt: what to send now. */
   take(): { resources: Set<XdsResource>; removed: Set<string> } {
     const resources = new Set<XdsResource>(), removed = new Set(this.#removed);
-    const retained = this.#retained ?? {};
+    const retained = this.#retained ?? {}, tracked = !this.wildcard || !this.source.shared;
     const add = (resource: XdsResource) => {
       removed.delete(resource.name);
       const known = Object.hasOwn(retained, resource.name) ? retained[resource.name] : undefined;
       if (!this.source.versioned || known === undefined || known === "" || known !== resource.version) {
         resources.add(resource);
       }
-      if (!this.wildcard) this.#delivered.set(resource.name, resource);
+      if (tracked) this.#delivered.set(resource.name, resource);
     };
     if (this.#all) this.#takeAll(add, retained, removed);
     else {for (const name of this.#changed) {
         const resource = this.source.get(name, this.client);
         if (resource) add(resource);
-        else removed.add(name);
+        else if (this.source.shared || this.#delivered.has(name)) removed.add(name);
       }}
     if (this.#asked.size > 0) this.#takeAsked(add, removed);
     if (this.#answer && !this.wildcard) {
