@@ -5,6 +5,7 @@ import type { Change, Store } from "../kube/store.ts";
 import { type EndpointSlice, type KubeObject, objectKey, type Pod } from "../kube/types.ts";
 import { type AuthorizationPolicy, policyKey } from "../model/policy.ts";
 import type { Port, Service, Workload } from "../model/workload.ts";
+import { Attachments } from "./attachments.ts";
 import { convertAuthorizationPolicy } from "./authorization/convert.ts";
 import { buildSliceWorkloads, slicePods, slicePorts, sliceService } from "./endpoint_slice.ts";
 import { sameValue } from "./equal.ts";
@@ -12,10 +13,20 @@ import { addIndexes, BY, type IndexInputs, newInputs } from "./inputs.ts";
 import { ANNOTATION, LABEL, type Labels, selectorPair, selects } from "./labels.ts";
 import { PeerPolicies } from "./peer_policies.ts";
 import { buildPodWorkload, containerPort, isWorkload, podUid } from "./pod_workload.ts";
+import { objectOf, textOf } from "./read.ts";
 import { buildService, type ServiceInfo } from "./service.ts";
+import { age, allocateAddresses, buildEntryEndpoints, buildEntryServices, readServiceEntry } from "./service_entry.ts";
 import { DEFAULT_SETTINGS, type MeshSettings } from "./settings.ts";
 import type { StatusReport } from "./status.ts";
 import { OutputTable, type TableDelta } from "./table.ts";
+import { bindWaypoint, readWaypoint, type Waypoint, type WaypointBinding } from "./waypoints.ts";
+import {
+  buildEntryWorkload,
+  entryLabels,
+  entryPorts,
+  workloadEntryLabels,
+  workloadEntryUid,
+} from "./workload_entry.ts";
 
 /** What differs after a {@linkcode AmbientIndex.flush}. */
 export interface IndexDelta {
@@ -52,6 +63,11 @@ export class AmbientIndex {
   readonly #peers: PeerPolicies;
   /** By key of the Service. */
   readonly #serviceInfos = new Map<string, ServiceInfo>();
+  /** By key of the ServiceEntry: one for each host that is its own. */
+  readonly #entryInfos = new Map<string, readonly ServiceInfo[]>();
+  #allocated: ReadonlyMap<string, string> = new Map();
+  readonly #waypoints = new Map<string, Waypoint>();
+  readonly #attachments = new Attachments();
   readonly #selecting = new Map<string, Selecting>();
   /** The same by their namespace. */
   readonly #selectingIn = new Map<string, Set<Selecting>>();
@@ -59,6 +75,10 @@ export class AmbientIndex {
   readonly #dirtyServices = new Set<string>();
   readonly #dirtySlices = new Set<string>();
   readonly #dirtyPolicies = new Set<string>();
+  readonly #dirtyGateways = new Set<string>();
+  readonly #dirtyServiceEntries = new Set<string>();
+  readonly #dirtyWorkloadEntries = new Set<string>();
+  #dirtyAllocation = true;
   #dirtyPeers = false;
 
   constructor(inputs: IndexInputs, settings: MeshSettings = DEFAULT_SETTINGS) {
@@ -76,6 +96,26 @@ export class AmbientIndex {
   /** What PeerAuthentications say that could not be understood, by key. */
   get peerProblems(): ReadonlyMap<string, readonly string[]> {
     return this.#peers.problems;
+  }
+
+  /** Keys (`namespace/hostname`) of the services that a Gateway (`namespace/name`) is the waypoint of. */
+  attachedServices(gateway: string): Iterable<string> {
+    return this.#attachments.services(gateway);
+  }
+
+  /** Uids of the workloads that a Gateway is the waypoint of. */
+  attachedWorkloads(gateway: string): Iterable<string> {
+    return this.#attachments.workloads(gateway);
+  }
+
+  /** Keys of the Gateways that are waypoints of a service. */
+  waypointsOf(service: string): readonly string[] {
+    return this.#attachments.waypointsOf(service);
+  }
+
+  /** A Gateway, when it is of a waypoint's class. */
+  waypoint(gateway: string): Waypoint | undefined {
+    return this.#waypoints.get(gateway);
   }
 
   /** Uses other settings from the next flush on; everything is built anew then. */
@@ -113,6 +153,20 @@ export class AmbientIndex {
         case "peerAuthentications":
           this.#dirtyPeers = true;
           break;
+        case "gateways":
+          this.#dirtyGateways.add(key);
+          break;
+        case "gatewayClasses":
+          for (const gateway of this.#inputs.gateways.values()) {
+            if (gateway.spec?.gatewayClassName === key) this.#dirtyGateways.add(objectKey(gateway));
+          }
+          break;
+        case "serviceEntries":
+          this.#serviceEntryChanged(change);
+          break;
+        case "workloadEntries":
+          this.#dirtyWorkloadEntries.add(key);
+          break;
       }
     }
   }
@@ -120,11 +174,15 @@ export class AmbientIndex {
   /** Recomputes what changes affect; what came out different. */
   flush(): IndexDelta {
     // In the order of dependence: each step may mark what later ones read.
+    for (const key of take(this.#dirtyGateways)) this.#buildGateway(key);
     for (const key of take(this.#dirtyServices)) this.#buildService(key);
     for (const key of take(this.#dirtyPolicies)) this.#buildPolicy(key);
     if (this.#dirtyPeers) this.#buildPeers();
+    if (this.#dirtyAllocation) this.#allocate();
+    for (const key of take(this.#dirtyServiceEntries)) this.#buildServiceEntry(key);
     for (const key of take(this.#dirtySlices)) this.#buildSlice(key);
     for (const key of take(this.#dirtyPods)) this.#buildPod(key);
+    for (const key of take(this.#dirtyWorkloadEntries)) this.#buildWorkloadEntry(key);
     return {
       workloads: this.workloads.take(),
       services: this.services.take(),
@@ -135,6 +193,10 @@ export class AmbientIndex {
 
   #everything(): void {
     const { pods, services, endpointSlices, authorizationPolicies } = this.#inputs;
+    this.#mark(this.#dirtyGateways, this.#inputs.gateways.values());
+    this.#mark(this.#dirtyServiceEntries, this.#inputs.serviceEntries.values());
+    this.#mark(this.#dirtyWorkloadEntries, this.#inputs.workloadEntries.values());
+    this.#dirtyAllocation = true;
     this.#mark(this.#dirtyPods, pods.values());
     this.#mark(this.#dirtyServices, services.values());
     this.#mark(this.#dirtySlices, endpointSlices.values());
@@ -150,8 +212,10 @@ export class AmbientIndex {
     this.#dirtySlices.add(key);
     for (const slice of change.type === "updated" ? [change.old, change.object] : [change.object]) {
       const service = sliceService(slice);
-      // Slices of a Service with a selector say nothing that the pods do not say themselves.
-      if (service === undefined || selectorPair(this.#inputs.services.get(service)?.spec.selector ?? {})) continue;
+      // Slices of a Service with a selector say nothing that the pods do not say themselves. What the Service was when it was last built
+      // decides: a Service that differs now marks its slices' pods by itself.
+      const info = service === undefined ? undefined : this.#serviceInfos.get(service);
+      if (!info || info.selector) continue;
       for (const pod of slicePods(slice)) this.#dirtyPods.add(pod);
     }
   }
@@ -163,10 +227,30 @@ export class AmbientIndex {
     if (metadata.name === this.#settings.rootNamespace && differs(({ labels }) => labels?.[LABEL.network])) {
       this.#everything();
     }
-    if (
-      differs(({ annotations }) => annotations?.[ANNOTATION.trafficDistribution]) ||
-      differs(({ labels }) => labels?.[LABEL.ingressUseWaypoint])
-    ) this.#mark(this.#dirtyServices, this.#inputs.services.by(BY.namespace, metadata.name));
+    // Any label may decide whether a waypoint admits the namespace.
+    const labels = !sameValue(metadata.labels ?? {}, old?.labels ?? {});
+    const weight = differs(({ annotations }) => annotations?.[ANNOTATION.waypointCanaryWeight]);
+    if (labels || weight || differs(({ annotations }) => annotations?.[ANNOTATION.trafficDistribution])) {
+      this.#mark(this.#dirtyServices, this.#inputs.services.by(BY.namespace, metadata.name));
+      this.#mark(this.#dirtyServiceEntries, this.#inputs.serviceEntries.by(BY.namespace, metadata.name));
+    }
+    if (labels) {
+      this.#mark(this.#dirtyPods, this.#inputs.pods.by(BY.namespace, metadata.name));
+      this.#mark(this.#dirtyWorkloadEntries, this.#inputs.workloadEntries.by(BY.namespace, metadata.name));
+    }
+  }
+
+  #serviceEntryChanged(change: Change): void {
+    const { type, object } = change;
+    this.#dirtyServiceEntries.add(objectKey(object));
+    this.#dirtyAllocation = true;
+    const before = type === "updated" ? change.old : undefined;
+    for (const entry of before ? [before, object] : [object]) {
+      // Entries with the same host decide among themselves which is the one.
+      for (const host of readServiceEntry(entry).hosts) {
+        this.#mark(this.#dirtyServiceEntries, this.#inputs.serviceEntries.by(BY.host, host));
+      }
+    }
   }
 
   /** The network that this cluster's endpoints are on. */
@@ -181,16 +265,188 @@ export class AmbientIndex {
       buildService(object, namespaces.get(object.metadata.namespace ?? ""), this.#network, this.#settings);
     if (info) this.#serviceInfos.set(key, info);
     else this.#serviceInfos.delete(key);
-    this.services.replace(key, info ? [[info.key, info.service]] : []);
-    const members = (of: ServiceInfo | undefined) => of && [of.key, of.selector, of.ports];
+    const binding = object && info && !isWaypointService(object) ? this.#bind("service", object) : undefined;
+    const source = `Service/${key}`;
+    this.#attachments.set(source, binding && attachedService(binding, [info!.key]));
+    this.services.replace(source, info ? [[info.key, withWaypoint(info.service, binding)]] : []);
+    this.#reportBinding("Service", key, object, binding?.condition);
+    // A ServiceEntry for this host gives way to the Service, and comes back when that goes.
+    const host = (info ?? old)?.service.hostname;
+    if (host && !info !== !old) {
+      this.#mark(this.#dirtyServiceEntries, this.#inputs.serviceEntries.by(BY.host, host));
+    }
     if (sameValue(members(old), members(info))) return;
     for (const { selector } of [old, info].filter((one) => one !== undefined)) {
-      if (selector) this.#mark(this.#dirtyPods, this.#podsWith(selector, key.slice(0, key.indexOf("/"))));
+      if (selector) this.#markSelected(selector, key.slice(0, key.indexOf("/")));
     }
     for (const slice of endpointSlices.by(BY.service, key)) {
       this.#dirtySlices.add(objectKey(slice));
       for (const pod of slicePods(slice)) this.#dirtyPods.add(pod);
     }
+  }
+
+  #buildGateway(key: string): void {
+    const { gateways, gatewayClasses, pods } = this.#inputs, object = gateways.get(key);
+    const now = object && readWaypoint(object, gatewayClasses.get(textOf(object.spec?.gatewayClassName)));
+    const old = this.#waypoints.get(key);
+    if (sameValue(now, old)) return;
+    if (now) this.#waypoints.set(key, now);
+    else this.#waypoints.delete(key);
+    for (const source of this.#attachments.sources(key)) {
+      const cut = source.indexOf("/"), name = source.slice(cut + 1);
+      const dirty = {
+        Service: this.#dirtyServices,
+        ServiceEntry: this.#dirtyServiceEntries,
+        Pod: this.#dirtyPods,
+        WorkloadEntry: this.#dirtyWorkloadEntries,
+      }[source.slice(0, cut)];
+      dirty?.add(name);
+    }
+    if (!sameValue(now?.inboundBinding, old?.inboundBinding)) {
+      const { namespace, name } = (now ?? old)!;
+      this.#mark(this.#dirtyPods, pods.by(BY.label, `${namespace}|${LABEL.gatewayName}=${name}`));
+    }
+  }
+
+  /** The waypoint of an object by its labels and those of its namespace. */
+  #bind(kind: "service" | "workload", object: KubeObject, labels = object.metadata.labels): WaypointBinding {
+    const { namespace = "", annotations } = object.metadata;
+    const namespaceObject = this.#inputs.namespaces.get(namespace);
+    return bindWaypoint({ kind, namespace, labels, annotations, namespaceObject }, (key) => this.#waypoints.get(key));
+  }
+
+  #reportBinding(
+    kind: "Service" | "ServiceEntry" | "WorkloadEntry",
+    key: string,
+    object: KubeObject | undefined,
+    condition: StatusReport["condition"] | undefined,
+  ): void {
+    const name = `${kind}/${key}`;
+    if (!object || !condition) return this.statuses.replace(name, []);
+    const { namespace = "default", generation = 0 } = object.metadata;
+    const fieldManager = kind === "WorkloadEntry" ? "istio-ambient-workloadentry" : "istio-ambient-service";
+    const report = { kind, namespace, name: object.metadata.name, generation, fieldManager, condition };
+    this.statuses.replace(name, [[name, report]]);
+  }
+
+  #allocate(): void {
+    this.#dirtyAllocation = false;
+    const old = this.#allocated, now = allocateAddresses(this.#inputs.serviceEntries.values());
+    this.#allocated = now;
+    for (const key of new Set([...old.keys(), ...now.keys()])) {
+      if (old.get(key) !== now.get(key)) this.#dirtyServiceEntries.add(key.slice(0, key.lastIndexOf("/")));
+    }
+  }
+
+  #buildServiceEntry(key: string): void {
+    const object = this.#inputs.serviceEntries.get(key), source = `ServiceEntry/${key}`;
+    const old = this.#entryInfos.get(key) ?? [];
+    if (!object) {
+      this.#entryInfos.delete(key);
+      this.#attachments.set(source);
+      this.services.replace(source, []);
+      this.workloads.replace(source, []);
+      this.statuses.replace(source, []);
+    } else {
+      const infos = buildEntryServices(object, this.#network, this.#allocated, (host) => this.#answersFor(object, host))
+        .filter(({ service }) => this.#ownsHost(object, service.hostname));
+      this.#entryInfos.set(key, infos);
+      const binding = this.#bind("service", object), keys = infos.map((info) => info.key);
+      const namespaceIngress = this.#inputs.namespaces.get(object.metadata.namespace ?? "")?.metadata.labels
+        ?.[LABEL.ingressUseWaypoint];
+      const inherited = object.metadata.labels?.[LABEL.ingressUseWaypoint] === undefined && namespaceIngress === "true";
+      this.services.replace(
+        source,
+        infos.map((info) => {
+          const service = inherited ? { ...info.service, ingressUseWaypoint: true } : info.service;
+          return [info.key, withWaypoint(service, binding)];
+        }),
+      );
+      this.#reportBinding("ServiceEntry", key, object, binding.condition);
+      const endpoints = buildEntryEndpoints(object, infos, this.#network, this.#settings);
+      const fields = readServiceEntry(object).endpoints, bound = new Map<string, string>(), named = [...binding.named];
+      const workloads = endpoints.map((workload): [string, Workload] => {
+        const address = workload.hostname || workload.addresses[0];
+        const labels = entryLabels(object, fields.find((one) => textOf(one.address) === address) ?? {});
+        const own = this.#bind("workload", object, labels);
+        if (own.waypoint) {
+          bound.set(workload.uid, own.waypoint.key);
+          named.push(own.waypoint.key);
+        }
+        return [workload.uid, {
+          ...workload,
+          waypoint: own.waypoint?.address,
+          authorizationPolicies: this.#policiesOf(workload.namespace, labels),
+        }];
+      });
+      this.workloads.replace(source, workloads);
+      this.#attachments.set(source, {
+        ...attachedService(binding, keys),
+        named: [...new Set(named)],
+        workloads: bound,
+      });
+    }
+    const now = this.#entryInfos.get(key) ?? [];
+    if (sameValue(old.map(members), now.map(members))) return;
+    const namespace = key.slice(0, key.indexOf("/"));
+    for (const selector of new Set([old[0]?.selector, now[0]?.selector])) {
+      if (selector) this.#markSelected(selector, namespace);
+    }
+  }
+
+  /** Whether this entry is the one that its namespace knows a host by: Services go before entries, older entries before younger. */
+  #ownsHost(object: KubeObject, host: string): boolean {
+    const { namespace = "" } = object.metadata;
+    const service = this.#serviceOfHost(host);
+    if (service?.service.namespace === namespace) return false;
+    for (const other of this.#inputs.serviceEntries.by(BY.host, host)) {
+      if (other.metadata.namespace === namespace && age(other) < age(object)) return false;
+    }
+    return true;
+  }
+
+  /** Whether this entry is the one that the mesh knows a host by. */
+  #answersFor(object: KubeObject, host: string): boolean {
+    if (this.#serviceOfHost(host)) return false;
+    for (const other of this.#inputs.serviceEntries.by(BY.host, host)) if (age(other) < age(object)) return false;
+    return true;
+  }
+
+  #serviceOfHost(host: string): ServiceInfo | undefined {
+    const suffix = `.svc.${this.#settings.clusterDomain}`;
+    if (!host.endsWith(suffix)) return undefined;
+    const parts = host.slice(0, -suffix.length).split(".");
+    return parts.length === 2 ? this.#serviceInfos.get(`${parts[1]}/${parts[0]}`) : undefined;
+  }
+
+  #buildWorkloadEntry(key: string): void {
+    const object = this.#inputs.workloadEntries.get(key), source = `WorkloadEntry/${key}`;
+    const fields = objectOf(object?.spec), address = textOf(fields.address);
+    if (!object || address === "" || address.startsWith("unix:")) {
+      this.workloads.replace(source, []);
+      this.#attachments.set(source);
+      return this.statuses.replace(source, []);
+    }
+    const { namespace = "" } = object.metadata, labels = workloadEntryLabels(object);
+    const services = new Map<string, readonly Port[]>();
+    for (const info of this.#infosSelecting(namespace, labels)) services.set(info.key, entryPorts(info, fields));
+    const binding = this.#bind("workload", object, labels), uid = workloadEntryUid(object, this.#settings);
+    const workload = buildEntryWorkload({
+      object,
+      uid,
+      address,
+      fields,
+      services: sortedByKey(services),
+      network: this.#network,
+      settings: this.#settings,
+    });
+    this.workloads.replace(source, [[uid, {
+      ...workload,
+      waypoint: binding.waypoint?.address,
+      authorizationPolicies: this.#policiesOf(namespace, labels),
+    }]]);
+    this.#attachments.set(source, attachedWorkload(binding, uid));
+    this.#reportBinding("WorkloadEntry", key, object, binding.condition);
   }
 
   #buildPolicy(key: string): void {
@@ -220,15 +476,37 @@ export class AmbientIndex {
       else this.#selectingIn.set(now.namespace, new Set([now]));
     } else this.#selecting.delete(key);
     for (const selecting of [old, now].filter((one) => one !== undefined)) {
-      this.#mark(this.#dirtyPods, this.#podsWith(selecting.selector, selecting.namespace));
+      this.#markSelected(selecting.selector, selecting.namespace);
     }
+  }
+
+  /** Marks the pods and entries with these labels, of one namespace or ("") of all. */
+  #markSelected(selector: Labels, namespace: string): void {
+    this.#mark(this.#dirtyPods, withLabels(this.#inputs.pods, selector, namespace, ({ metadata }) => metadata.labels));
+    const entries = withLabels(this.#inputs.workloadEntries, selector, namespace, workloadEntryLabels);
+    this.#mark(this.#dirtyWorkloadEntries, entries);
+    // Inline endpoints have labels of their own; there are few of them.
+    const { serviceEntries } = this.#inputs;
+    this.#mark(
+      this.#dirtyServiceEntries,
+      namespace === "" ? serviceEntries.values() : serviceEntries.by(BY.namespace, namespace),
+    );
   }
 
   #buildPeers(): void {
     this.#dirtyPeers = false;
     const namespaces = this.#peers.rebuild(this.policies);
-    if (namespaces === "all") return this.#mark(this.#dirtyPods, this.#inputs.pods.values());
-    for (const namespace of namespaces) this.#mark(this.#dirtyPods, this.#inputs.pods.by(BY.namespace, namespace));
+    const { pods, workloadEntries, serviceEntries } = this.#inputs;
+    if (namespaces === "all") {
+      this.#mark(this.#dirtyWorkloadEntries, workloadEntries.values());
+      this.#mark(this.#dirtyServiceEntries, serviceEntries.values());
+      return this.#mark(this.#dirtyPods, pods.values());
+    }
+    for (const namespace of namespaces) {
+      this.#mark(this.#dirtyPods, pods.by(BY.namespace, namespace));
+      this.#mark(this.#dirtyWorkloadEntries, workloadEntries.by(BY.namespace, namespace));
+      this.#mark(this.#dirtyServiceEntries, serviceEntries.by(BY.namespace, namespace));
+    }
   }
 
   #buildSlice(key: string): void {
@@ -240,39 +518,60 @@ export class AmbientIndex {
   }
 
   #buildPod(key: string): void {
-    const pod = this.#inputs.pods.get(key);
-    if (!pod || !isWorkload(pod)) return this.workloads.replace(`Pod/${key}`, []);
+    const pod = this.#inputs.pods.get(key), source = `Pod/${key}`;
+    if (!pod || !isWorkload(pod)) {
+      this.#attachments.set(source);
+      return this.workloads.replace(source, []);
+    }
+    const { namespace = "", labels } = pod.metadata, uid = podUid(pod, this.#settings);
+    const instanceOf = labels?.[LABEL.gatewayName];
+    const binding = instanceOf === undefined ? this.#bind("workload", pod) : undefined;
+    this.#attachments.set(source, binding && attachedWorkload(binding, uid));
     const workload = buildPodWorkload(pod, {
       settings: this.#settings,
       network: this.#network,
       node: pod.spec.nodeName ? this.#inputs.nodes.get(pod.spec.nodeName) : undefined,
       services: this.#servicesOf(pod, key),
-      policies: this.#policiesOf(pod),
+      policies: this.#policiesOf(namespace, labels),
+      waypoint: binding?.waypoint?.address,
+      applicationTunnel: instanceOf === undefined
+        ? undefined
+        : this.#waypoints.get(`${namespace}/${instanceOf}`)?.inboundBinding,
     });
-    this.workloads.replace(`Pod/${key}`, [[podUid(pod, this.#settings), workload]]);
+    this.workloads.replace(source, [[uid, workload]]);
   }
 
   #servicesOf(pod: Pod, key: string): ReadonlyMap<string, readonly Port[]> {
-    const { services, endpointSlices } = this.#inputs;
-    const { labels = {}, namespace } = pod.metadata;
+    const { endpointSlices } = this.#inputs, { labels = {}, namespace = "" } = pod.metadata;
     const found = new Map<string, readonly Port[]>();
-    for (const [label, value] of Object.entries(labels)) {
-      for (const service of services.by(BY.selector, `${namespace}|${label}=${value}`)) {
-        const info = this.#serviceInfos.get(objectKey(service));
-        if (info?.selector && selects(info.selector, labels)) found.set(info.key, portsOf(info, pod));
-      }
-    }
+    for (const info of this.#infosSelecting(namespace, labels)) found.set(info.key, portsOf(info, pod));
     for (const slice of endpointSlices.by(BY.pod, key)) {
       const info = this.#serviceInfos.get(sliceService(slice) ?? "");
       if (!info || info.selector || info.service.namespace !== namespace) continue;
       found.set(info.key, [...found.get(info.key) ?? [], ...slicePorts(slice, info)]);
     }
-    return new Map([...found].sort(([a], [b]) => a < b ? -1 : 1));
+    return sortedByKey(found);
   }
 
-  /** Keys of policies in the order of §1: those that select the pod, sorted, then those of PeerAuthentications. */
-  #policiesOf(pod: Pod): string[] {
-    const { labels, namespace = "" } = pod.metadata;
+  /** Services and the hosts of ServiceEntries whose selector holds for these labels. */
+  *#infosSelecting(namespace: string, labels: Labels): Iterable<ServiceInfo> {
+    const { services, serviceEntries } = this.#inputs;
+    for (const [label, value] of Object.entries(labels)) {
+      const pair = `${namespace}|${label}=${value}`;
+      for (const service of services.by(BY.selector, pair)) {
+        const info = this.#serviceInfos.get(objectKey(service));
+        if (info?.selector && selects(info.selector, labels)) yield info;
+      }
+      for (const entry of serviceEntries.by(BY.selector, pair)) {
+        for (const info of this.#entryInfos.get(objectKey(entry)) ?? []) {
+          if (info.selector && selects(info.selector, labels)) yield info;
+        }
+      }
+    }
+  }
+
+  /** Keys of policies in the order of §1: those that select the workload, sorted, then those of PeerAuthentications. */
+  #policiesOf(namespace: string, labels: Labels | undefined): string[] {
     const keys: string[] = [];
     for (const group of ["", namespace]) {
       for (const policy of this.#selectingIn.get(group) ?? []) {
@@ -281,14 +580,53 @@ export class AmbientIndex {
     }
     return [...keys.sort(), ...this.#peers.keysFor(namespace, labels)];
   }
+}
 
-  /** Pods with these labels, of one namespace or ("") of all. */
-  #podsWith(selector: Labels, namespace: string): Iterable<Pod> {
-    const pair = selectorPair(selector), pods: Store<Pod> = this.#inputs.pods;
-    if (pair === undefined) return namespace === "" ? pods.values() : pods.by(BY.namespace, namespace);
-    const candidates = namespace === "" ? pods.by(BY.anyLabel, pair) : pods.by(BY.label, `${namespace}|${pair}`);
-    return [...candidates].filter(({ metadata }) => selects(selector, metadata.labels));
-  }
+/** Objects with these labels, of one namespace or ("") of all. */
+function withLabels<T extends KubeObject>(
+  store: Store<T>,
+  selector: Labels,
+  namespace: string,
+  labelsOf: (object: T) => Labels | undefined,
+): Iterable<T> {
+  const pair = selectorPair(selector);
+  if (pair === undefined) return namespace === "" ? store.values() : store.by(BY.namespace, namespace);
+  const candidates = namespace === "" ? store.by(BY.anyLabel, pair) : store.by(BY.label, `${namespace}|${pair}`);
+  return [...candidates].filter((object) => selects(selector, labelsOf(object)));
+}
+
+/** What decides which workloads are a service's, and how their ports are numbered. */
+function members(info: ServiceInfo | undefined): unknown {
+  return info && [info.key, info.selector, info.ports];
+}
+
+function withWaypoint(service: Service, binding: WaypointBinding | undefined): Service {
+  if (!binding?.waypoint) return service;
+  return { ...service, waypoint: binding.waypoint.address, weightedWaypoints: binding.weighted };
+}
+
+/** The Service of a waypoint or east-west gateway: it never has a waypoint itself. */
+function isWaypointService({ metadata }: KubeObject): boolean {
+  const managed = metadata.labels?.[LABEL.gatewayManaged];
+  return managed === "istio.io-mesh-controller" || managed === "istio.io-eastwest-controller";
+}
+
+function attachedService({ named, waypoint, canary }: WaypointBinding, keys: readonly string[]) {
+  const gateways = waypoint ? [waypoint.key, ...canary ? [canary.key] : []] : [];
+  return {
+    named,
+    services: new Map(gateways.length > 0 ? keys.map((key) => [key, gateways]) : []),
+    workloads: new Map<string, string>(),
+  };
+}
+
+function attachedWorkload({ named, waypoint }: WaypointBinding, uid: string) {
+  const services = new Map<string, readonly string[]>();
+  return { named, services, workloads: new Map(waypoint ? [[uid, waypoint.key]] : []) };
+}
+
+function sortedByKey<V>(map: ReadonlyMap<string, V>): Map<string, V> {
+  return new Map([...map].sort(([a], [b]) => a < b ? -1 : 1));
 }
 
 /** The service's ports as this pod serves them; a port whose name no container has is left out. */

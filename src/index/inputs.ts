@@ -1,7 +1,9 @@
 import { Store } from "../kube/store.ts";
 import type { EndpointSlice, KubeObject, KubeService, Pod } from "../kube/types.ts";
 import { slicePods, sliceService } from "./endpoint_slice.ts";
-import { selectorPair } from "./labels.ts";
+import { type Labels, selectorPair } from "./labels.ts";
+import { readServiceEntry } from "./service_entry.ts";
+import { workloadEntryLabels } from "./workload_entry.ts";
 
 /** The objects that the index reads; informers' stores, or a test's. */
 export interface IndexInputs {
@@ -40,14 +42,16 @@ export function newInputs(): IndexInputs {
 export const BY = {
   namespace: "namespace",
   node: "node",
-  /** Pods by `namespace|key=value`. */
+  /** Pods and WorkloadEntries by `namespace|key=value`. */
   label: "label",
-  /** Pods by `key=value`, whatever their namespace. */
+  /** The same by `key=value`, whatever their namespace. */
   anyLabel: "any-label",
   /** Pods by `namespace/serviceaccount`. */
   serviceAccount: "service-account",
-  /** Services by the first pair of their selector, as `namespace|key=value`. */
+  /** Services and ServiceEntries by the first pair of their selector, as `namespace|key=value`. */
   selector: "selector",
+  /** ServiceEntries by host. */
+  host: "host",
   /** Slices by `namespace/name` of their Service. */
   service: "service",
   /** Slices by `namespace/name` of a pod they name. */
@@ -58,15 +62,23 @@ const namespaceOf = ({ metadata }: KubeObject) => [metadata.namespace ?? ""];
 
 /** Adds what finds the objects that a change affects. */
 export function addIndexes(inputs: IndexInputs): void {
-  const { pods, services, endpointSlices, peerAuthentications } = inputs;
+  const { pods, services, endpointSlices, peerAuthentications, serviceEntries, workloadEntries } = inputs;
   pods.addIndex(BY.namespace, namespaceOf);
   pods.addIndex(BY.node, ({ spec }) => spec.nodeName ? [spec.nodeName] : []);
-  pods.addIndex(
-    BY.label,
-    ({ metadata }) =>
-      Object.entries(metadata.labels ?? {}).map(([key, value]) => `${metadata.namespace}|${key}=${value}`),
-  );
-  pods.addIndex(BY.anyLabel, ({ metadata }) => Object.entries(metadata.labels ?? {}).map((pair) => pair.join("=")));
+  const pairs = (labels: Labels) => Object.entries(labels).map((pair) => pair.join("="));
+  const inNamespace = ({ metadata }: KubeObject, pairs: readonly string[]) =>
+    pairs.map((pair) => `${metadata.namespace}|${pair}`);
+  pods.addIndex(BY.label, (pod) => inNamespace(pod, pairs(pod.metadata.labels ?? {})));
+  pods.addIndex(BY.anyLabel, ({ metadata }) => pairs(metadata.labels ?? {}));
+  workloadEntries.addIndex(BY.namespace, namespaceOf);
+  workloadEntries.addIndex(BY.label, (entry) => inNamespace(entry, pairs(workloadEntryLabels(entry))));
+  workloadEntries.addIndex(BY.anyLabel, (entry) => pairs(workloadEntryLabels(entry)));
+  serviceEntries.addIndex(BY.namespace, namespaceOf);
+  serviceEntries.addIndex(BY.host, (entry) => readServiceEntry(entry).hosts);
+  serviceEntries.addIndex(BY.selector, (entry) => {
+    const pair = selectorPair(readServiceEntry(entry).selector ?? {});
+    return pair === undefined ? [] : [`${entry.metadata.namespace}|${pair}`];
+  });
   pods.addIndex(
     BY.serviceAccount,
     ({ metadata, spec }) => [`${metadata.namespace}/${spec.serviceAccountName || "default"}`],

@@ -12,6 +12,16 @@ export const LABEL = {
   subzone: "topology.istio.io/subzone",
   tunnel: "networking.istio.io/tunnel",
   ingressUseWaypoint: "istio.io/ingress-use-waypoint",
+  useWaypoint: "istio.io/use-waypoint",
+  useWaypointNamespace: "istio.io/use-waypoint-namespace",
+  waypointCanary: "istio.io/use-waypoint-canary",
+  waypointCanaryNamespace: "istio.io/use-waypoint-canary-namespace",
+  waypointFor: "istio.io/waypoint-for",
+  /** On what a Gateway's deployment consists of: the Gateway's name. */
+  gatewayName: "gateway.networking.k8s.io/gateway-name",
+  /** On what istiod deploys: the controller of the Gateway's class. */
+  gatewayManaged: "gateway.istio.io/managed",
+  autoallocate: "networking.istio.io/enable-autoallocate-ip",
   podTemplateHash: "pod-template-hash",
   sliceService: "kubernetes.io/service-name",
 } as const;
@@ -22,6 +32,8 @@ export const ANNOTATION = {
   redirection: "ambient.istio.io/redirection",
   trafficDistribution: "networking.istio.io/traffic-distribution",
   dryRun: "istio.io/dry-run",
+  waypointCanaryWeight: "istio.io/use-waypoint-canary-weight",
+  inboundBinding: "ambient.istio.io/waypoint-inbound-binding",
 } as const;
 
 export type Labels = Readonly<Record<string, string>>;

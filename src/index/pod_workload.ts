@@ -2,7 +2,7 @@
 
 import { canonicalIp } from "../core/ip.ts";
 import type { KubeObject, Pod } from "../kube/types.ts";
-import type { Locality, Port, Workload } from "../model/workload.ts";
+import type { GatewayAddress, Locality, Port, Workload } from "../model/workload.ts";
 import { ANNOTATION, LABEL } from "./labels.ts";
 import type { MeshSettings } from "./settings.ts";
 
@@ -15,6 +15,9 @@ export interface PodContext {
   readonly services: ReadonlyMap<string, readonly Port[]>;
   /** Keys of the workload-selector policies that apply. */
   readonly policies: readonly string[];
+  readonly waypoint?: GatewayAddress;
+  /** Of a waypoint's own instances. */
+  readonly applicationTunnel?: Workload["applicationTunnel"];
 }
 
 /** Whether the mesh knows a pod at all: it has not ended and has an address. */
@@ -43,6 +46,7 @@ export function buildPodWorkload(pod: Pod, context: PodContext): Workload {
     tunnelProtocol: captured || nativeTunnel ? "HBONE" : "NONE",
     nativeTunnel,
     trustDomain: settings.trustDomain,
+    waypoint: context.waypoint,
     serviceAccount: spec.serviceAccountName || "default",
     node: spec.nodeName ?? "",
     canonicalName: labels[LABEL.canonicalName] ?? labels[LABEL.appName] ?? labels[LABEL.app] ?? name,
@@ -53,6 +57,7 @@ export function buildPodWorkload(pod: Pod, context: PodContext): Workload {
     clusterId: settings.clusterId,
     authorizationPolicies: context.policies,
     services: context.services,
+    applicationTunnel: context.applicationTunnel,
     locality: locality(context.node),
     networkMode: spec.hostNetwork ? "HOST_NETWORK" : "STANDARD",
     capacity: 1,

@@ -36,9 +36,17 @@ function shown(delta: IndexDelta): Record<string, string[]> {
 function content(index: AmbientIndex): unknown {
   const table = ({ keys, get }: { keys: () => Iterable<string>; get: (name: string) => unknown }) =>
     [...keys()].sort().map((name) => [name, get(name)]);
-  return [index.workloads, index.services, index.policies, index.statuses].map((output) =>
+  const tables = [index.workloads, index.services, index.policies, index.statuses].map((output) =>
     table({ keys: () => output.keys(), get: (name) => output.get(name) })
   );
+  const attached = ["default", "other", "istio-system"].flatMap((namespace) =>
+    ["w0", "w1"].map((name) => `${namespace}/${name}`)
+  ).map((gateway) => [
+    `attached to ${gateway}`,
+    [...index.attachedServices(gateway)].sort(),
+    [...index.attachedWorkloads(gateway)].sort(),
+  ]);
+  return [...tables, attached];
 }
 
 const pod = (name: string, ip: string, labels: Record<string, string>, extra: any = {}) => ({
@@ -145,12 +153,62 @@ function random(seed: number): (n: number) => number {
   };
 }
 
+function waypointLabels(pick: (n: number) => number): Record<string, string> {
+  const label: Record<string, string>[] = [
+    {},
+    { "istio.io/use-waypoint": "none" },
+    { "istio.io/use-waypoint": `w${pick(2)}` },
+    { "istio.io/use-waypoint": `w${pick(2)}`, "istio.io/use-waypoint-namespace": "other" },
+  ];
+  return label[pick(4)];
+}
+
 /** One random object; few names and labels, so that objects meet. */
 function randomObject(pick: (n: number) => number): any {
   const namespace = ["default", "other", "istio-system"][pick(3)];
   const label = (): Record<string, string> => [{ app: "a" }, { app: "b" }, { app: "a", v: "1" }, {}][pick(4)] as any;
   const mode = () => ({ mode: ["STRICT", "PERMISSIVE", "UNSET", "DISABLE"][pick(4)] });
-  switch (pick(7)) {
+  switch (pick(12)) {
+    case 7:
+      return {
+        kind: "Gateway",
+        metadata: { name: `w${pick(2)}`, namespace, labels: { "istio.io/waypoint-for": ["service", "all"][pick(2)] } },
+        spec: {
+          gatewayClassName: "istio-waypoint",
+          listeners: [{
+            name: "mesh",
+            port: 15008,
+            protocol: "HBONE",
+            allowedRoutes: { namespaces: { from: ["Same", "All"][pick(2)] } },
+          }],
+        },
+        status: pick(4) ? { addresses: [{ type: "Hostname", value: `w.${namespace}.svc` }] } : {},
+      };
+    case 8:
+    case 9:
+      return {
+        kind: "ServiceEntry",
+        metadata: {
+          name: `x${pick(3)}`,
+          namespace,
+          labels: waypointLabels(pick),
+          creationTimestamp: `2026-01-0${1 + pick(3)}`,
+        },
+        spec: {
+          hosts: [["a.example.com"], ["a.example.com", "b.example.com"], ["s0.default.svc.cluster.local"]][pick(3)],
+          ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+          resolution: ["STATIC", "DNS", "NONE"][pick(3)],
+          ...[{}, { workloadSelector: { labels: label() } }, {
+            endpoints: [{ address: "192.0.2.9", labels: label() }, { address: "b.example.org" }],
+          }][pick(3)],
+        },
+      };
+    case 10:
+      return {
+        kind: "WorkloadEntry",
+        metadata: { name: `v${pick(3)}`, namespace, labels: waypointLabels(pick) },
+        spec: { address: `192.0.2.${pick(4)}`, labels: label(), ports: { http: 8000 + pick(2) } },
+      };
     case 0:
     case 1: {
       const i = pick(6);
@@ -194,7 +252,7 @@ function randomObject(pick: (n: number) => number): any {
           kind: "Namespace",
           metadata: {
             name: namespace,
-            labels: pick(2) ? { "topology.istio.io/network": `net${pick(2)}` } : {},
+            labels: { ...(pick(2) ? { "topology.istio.io/network": `net${pick(2)}` } : {}), ...waypointLabels(pick) },
             annotations: pick(2) ? { "networking.istio.io/traffic-distribution": "PreferClose" } : {},
           },
         };
