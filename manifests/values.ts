@@ -19,6 +19,23 @@ export interface WorkloadSettings {
   imagePullSecrets?: { name: string }[];
 }
 
+/** One classic gateway. */
+export interface GatewaySettings extends WorkloadSettings {
+  name: string;
+  namespace: string;
+  /** Added to those that select its pods, or in place of them (`label`). */
+  labels?: Record<string, string>;
+  /** Fields of the Service's spec, over the template's. */
+  service?: Record<string, any>;
+  serviceAnnotations?: Record<string, string>;
+  /** Fields of the autoscaler's spec, over the template's. */
+  hpaSpec?: Record<string, any>;
+  /** Of the pod. */
+  securityContext?: Record<string, any>;
+  volumes?: Record<string, any>[];
+  volumeMounts?: Record<string, any>[];
+}
+
 /** Everything that shapes an installation. */
 export interface InstallValues {
   profile: string;
@@ -66,6 +83,8 @@ export interface InstallValues {
     xdsAddress: string;
     extraEnv: Record<string, string>;
   };
+  ingressGateways: readonly GatewaySettings[];
+  egressGateways: readonly GatewaySettings[];
 }
 
 /** The value of the label istio.io/rev. */
@@ -84,7 +103,7 @@ export function image(values: InstallValues): string {
 }
 
 /** Components by the value of the label operator.istio.io/component, on which `uninstall` relies. */
-export type Component = "Base" | "Pilot" | "Cni" | "Ztunnel";
+export type Component = "Base" | "Pilot" | "Cni" | "Ztunnel" | "IngressGateways" | "EgressGateways";
 
 /** Labels that every object of an installation carries. */
 export function commonLabels(component: Component, name: string, values: InstallValues): Record<string, string> {

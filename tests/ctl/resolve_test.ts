@@ -19,20 +19,23 @@ Deno.test("planInstallation() of the profile ambient has four components", () =>
 });
 
 const REFUSED: [name: string, set: string[], message: RegExp][] = [
-  ["no profile", [], /profile "default".*ingress gateway.*profile=<ambient\|minimal\|empty>/],
-  ["the profile demo", ["profile=demo"], /profile "demo"/],
+  ["the profile openshift", ["profile=openshift"], /profile "openshift".*Multus.*profile=<ambient\|minimal\|empty/],
   ["an unknown profile", ["profile=nonsense"], /unknown profile "nonsense"/],
   [
-    "an ingress gateway",
+    "two gateways of one name",
     [
       "profile=ambient",
-      "components.ingressGateways[0].enabled=true",
-      "components.ingressGateways[0].name=istio-ingressgateway",
-      "components.ingressGateways[0].k8s.service.loadBalancerIP=10.224.0.180",
-      "components.ingressGateways[0].k8s.service.serviceAnnotations.service\\.beta\\.kubernetes\\.io/azure-load-balancer-internal=true",
-      "components.ingressGateways[0].k8s.serviceAnnotations.service\\.beta\\.kubernetes\\.io/azure-load-balancer-internal=true",
+      ...["0", "1"].flatMap((i) => [
+        `components.ingressGateways[${i}].enabled=true`,
+        `components.ingressGateways[${i}].name=same`,
+      ]),
     ],
-    /ingress gateway "istio-ingressgateway".*not available/,
+    /two gateways are called "istio-system\/same"/,
+  ],
+  [
+    "an unknown field of a gateway's Service",
+    ["profile=ambient", "components.ingressGateways[0].k8s.service.loadBalancerIp=10.0.0.1"],
+    /unknown field "loadBalancerIp"/,
   ],
   ["an unknown field", ["profile=ambient", "components.pilot.k8s.nonsense=1"], /unknown field "nonsense"/],
   ["an unknown component", ["profile=ambient", "components.nonsense.enabled=true"], /unknown field "nonsense"/],
@@ -158,4 +161,113 @@ Deno.test("overlays patch the rendered objects", () => {
   });
   const deployment = inInstallOrder(patched).find(({ kind }) => kind === "Deployment")!;
   assert.equal(deployment.spec.template.spec.containers[0].args.at(-1), "--extra");
+});
+
+/** What S1 types, as a shell hands it over. */
+const INGRESS = [
+  "components.ingressGateways[0].enabled=true",
+  "components.ingressGateways[0].name=istio-ingressgateway",
+  "components.ingressGateways[0].k8s.service.loadBalancerIP=10.224.0.180",
+];
+const ANNOTATION = "service\\.beta\\.kubernetes\\.io/azure-load-balancer-internal=true";
+
+for (const place of ["k8s.service.serviceAnnotations", "k8s.serviceAnnotations"]) {
+  Deno.test(`the ingress gateway's Service has address, ports, selector and the annotation of ${place}`, () => {
+    const set = [...INGRESS, `components.ingressGateways[0].${place}.${ANNOTATION}`];
+    const { metadata, spec } = find(set, "Service", "istio-ingressgateway");
+    assert.equal(metadata.namespace, "istio-system");
+    assert.equal(metadata.labels.app, "istio-ingressgateway");
+    assert.equal(metadata.labels["operator.istio.io/component"], "IngressGateways");
+    assert.deepEqual(metadata.annotations, { "service.beta.kubernetes.io/azure-load-balancer-internal": "true" });
+    assert.deepEqual(spec, {
+      type: "LoadBalancer",
+      selector: { app: "istio-ingressgateway", istio: "ingressgateway" },
+      ports: [
+        { name: "status-port", port: 15021, protocol: "TCP", targetPort: 15021 },
+        { name: "http2", port: 80, protocol: "TCP", targetPort: 8080 },
+        { name: "https", port: 443, protocol: "TCP", targetPort: 8443 },
+      ],
+      loadBalancerIP: "10.224.0.180",
+    });
+  });
+}
+
+Deno.test("a gateway's pods are selected by their Deployment and Service, and run without privilege", () => {
+  const { spec } = find(INGRESS, "Deployment", "istio-ingressgateway");
+  const { metadata, spec: pod } = spec.template;
+  for (const [key, value] of Object.entries(spec.selector.matchLabels)) assert.equal(metadata.labels[key], value);
+  assert.equal(metadata.annotations["prometheus.io/path"], "/stats/prometheus");
+  assert.equal(metadata.labels["istio.io/dataplane-mode"], "none");
+  assert.equal(pod.serviceAccountName, "istio-ingressgateway-service-account");
+  find(INGRESS, "ServiceAccount", "istio-ingressgateway-service-account");
+  assert.equal(pod.securityContext.runAsUser, 1337);
+  const [container] = pod.containers;
+  assert.deepEqual(container.args.slice(0, 2), ["waypoint", "router"]);
+  assert.equal(container.readinessProbe.httpGet.port, 15021);
+  assert.equal(container.securityContext.readOnlyRootFilesystem, true);
+  const volumes = pod.volumes.map(({ name }: any) => name);
+  for (const { name } of container.volumeMounts) assert.ok(volumes.includes(name), name);
+});
+
+Deno.test("profiles have their gateways; the first entry of a list is the profile's", () => {
+  const gateways = (...set: string[]) => {
+    const { values, components } = planInstallation({ set });
+    return [
+      values.ingressGateways.map(({ name }) => name),
+      values.egressGateways.map(({ name }) => name),
+      components.filter((name) => name.endsWith("Gateways")),
+    ];
+  };
+  assert.deepEqual(gateways(), [["istio-ingressgateway"], [], ["ingressGateways"]]);
+  assert.deepEqual(gateways("profile=ambient"), [[], [], []]);
+  assert.deepEqual(gateways("profile=demo"), [
+    ["istio-ingressgateway"],
+    ["istio-egressgateway"],
+    ["ingressGateways", "egressGateways"],
+  ]);
+  assert.deepEqual(gateways("profile=default", "components.ingressGateways[0].enabled=false"), [[], [], []]);
+  assert.deepEqual(gateways("profile=ambient", "components.egressGateways[0].enabled=true"), [
+    [],
+    ["istio-egressgateway"],
+    ["egressGateways"],
+  ]);
+});
+
+Deno.test("a file's gateways merge with the profile's by name, with every setting", () => {
+  const text = `apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+spec:
+  profile: default
+  components:
+    ingressGateways:
+    - name: istio-ingressgateway
+      k8s:
+        replicaCount: 2
+        service: {type: NodePort, ports: [{name: http2, port: 8081, targetPort: 8080}], serviceAnnotations: {a: 1}}
+        resources: {requests: {cpu: 10m}}
+        env: [{name: X, value: "1"}]
+        podAnnotations: {b: c}
+        overlays:
+        - {kind: Deployment, name: istio-ingressgateway, patches: [{path: spec.template.spec.hostNetwork, value: true}]}
+    - {name: second, enabled: true, namespace: other, label: {istio: second}}
+`;
+  const objects = inInstallOrder(render(planInstallation({ files: [{ name: "f", text }] })));
+  const get = (kind: string, name: string) =>
+    objects.find((o) => o.kind === kind && o.metadata.name === name) ?? assert.fail(`${kind} ${name}`);
+  const service = get("Service", "istio-ingressgateway");
+  assert.equal(service.spec.type, "NodePort");
+  assert.deepEqual(service.spec.ports, [{ name: "http2", port: 8081, targetPort: 8080 }]);
+  assert.deepEqual(service.metadata.annotations, { a: "1" });
+  const { spec } = get("Deployment", "istio-ingressgateway");
+  assert.equal(spec.replicas, 2);
+  assert.equal(spec.template.spec.hostNetwork, true);
+  assert.equal(spec.template.metadata.annotations.b, "c");
+  assert.ok(spec.template.spec.containers[0].env.some(({ name, value }: any) => name === "X" && value === "1"));
+  get("PodDisruptionBudget", "istio-ingressgateway");
+  assert.ok(
+    !objects.some(({ kind, metadata }) => kind.startsWith("Horizontal") && metadata.name === "istio-ingressgateway"),
+  );
+  const second = get("Service", "second");
+  assert.equal(second.metadata.namespace, "other");
+  assert.deepEqual(second.spec.selector, { app: "second", istio: "second" });
 });

@@ -47,7 +47,7 @@ export async function installCommand(context: CtlContext, flags: InstallFlags): 
     wait: true,
     readinessTimeoutMs: parseDurationMs(flags.readinessTimeout),
   };
-  const { values } = planInstallation(options);
+  const { values, lacks } = planInstallation(options);
   const target = await context.target();
   using client = await context.client();
   await warnings(context, client, values.namespace, values.revision, values.tag);
@@ -60,6 +60,7 @@ export async function installCommand(context: CtlContext, flags: InstallFlags): 
     }
   }
   const { streams } = context;
+  if (lacks) context.warn(`The profile "${values.profile}" is installed without ${lacks}.`);
   const installation = await installMesh(
     options,
     target,

@@ -1,5 +1,6 @@
 import { parseAllDocuments } from "yaml";
 import { CommandError } from "../../core/usage.ts";
+import { PROFILES } from "./profiles.ts";
 import { parseSetting, setAtPath } from "./set_path.ts";
 import { coerce, problems, type Shape, shapeAt } from "./shape.ts";
 
@@ -35,7 +36,9 @@ const COMPONENT: Shape = {
   fields: { enabled: "boolean", namespace: "string", k8s: { fields: K8S } },
 };
 
-/** Gateways are recognised, the seeds' spellings included, so that the answer is about gateways and not about spelling. */
+/** Annotations of a Service stand in either place; Istio once had the second. */
+const ANNOTATIONS: Shape = { map: "text" };
+
 const GATEWAY: Shape = {
   fields: {
     enabled: "boolean",
@@ -46,11 +49,43 @@ const GATEWAY: Shape = {
       fields: {
         ...K8S,
         hpaSpec: "any",
-        service: "any",
-        serviceAnnotations: STRINGS,
+        service: {
+          fields: {
+            ...Object.fromEntries(
+              [
+                "type loadBalancerIP externalTrafficPolicy internalTrafficPolicy sessionAffinity loadBalancerClass",
+                "clusterIP ipFamilyPolicy trafficDistribution externalName",
+              ].join(" ").split(" ").map((field) => [field, "string"]),
+            ) as Record<string, Shape>,
+            ...Object.fromEntries(
+              ["loadBalancerSourceRanges", "externalIPs", "clusterIPs", "ipFamilies"].map((
+                field,
+              ) => [field, { list: "string" }]),
+            ) as Record<string, Shape>,
+            ports: {
+              list: {
+                fields: {
+                  name: "string",
+                  port: "integer",
+                  targetPort: "any",
+                  nodePort: "integer",
+                  protocol: "string",
+                  appProtocol: "string",
+                },
+              },
+            },
+            selector: STRINGS,
+            sessionAffinityConfig: "any",
+            healthCheckNodePort: "integer",
+            allocateLoadBalancerNodePorts: "boolean",
+            publishNotReadyAddresses: "boolean",
+            serviceAnnotations: ANNOTATIONS,
+          },
+        },
+        serviceAnnotations: ANNOTATIONS,
         securityContext: "any",
-        volumes: "any",
-        volumeMounts: "any",
+        volumes: { list: "any" },
+        volumeMounts: { list: "any" },
       },
     },
   },
@@ -165,17 +200,45 @@ const SPEC: Shape = {
   },
 };
 
-/** Older spellings that users still type, and where they stand now. */
-function rewritten(text: string): string {
-  return text.replace(/\.k8s\.service\.serviceAnnotations(?=[.=])/, ".k8s.serviceAnnotations");
-}
-
-/** Maps merge, all else is replaced by what comes later. */
+/** Maps merge, gateways merge by their names, all else is replaced by what comes later. */
 export function overlay(base: any, over: any): any {
   if (!isMap(base) || !isMap(over)) return over === undefined ? base : over;
   const result: Record<string, any> = { ...base };
-  for (const [key, value] of Object.entries(over)) result[key] = overlay(result[key], value);
+  for (const [key, value] of Object.entries(over)) {
+    result[key] = GATEWAY_LISTS.has(key) && Array.isArray(result[key]) && Array.isArray(value)
+      ? overlayByName(result[key], value)
+      : overlay(result[key], value);
+  }
   return result;
+}
+
+const GATEWAY_LISTS = new Set(["ingressGateways", "egressGateways"]);
+
+/** An entry without a name means the first. */
+function overlayByName(base: readonly any[], over: readonly any[]): any[] {
+  const result = [...base];
+  for (const entry of over) {
+    const at = entry?.name === undefined
+      ? (result.length > 0 ? 0 : -1)
+      : result.findIndex(({ name }) => name === entry.name);
+    if (at < 0) result.push(entry);
+    else result[at] = overlay(result[at], entry);
+  }
+  return result;
+}
+
+/** The gateways that a profile has, on or off: what `[0]` of a setting means. */
+function profileGateways(files: readonly OperatorSpec[], sets: readonly string[]): OperatorSpec {
+  let name: string = files.reduce((found, { profile, values }) => profile ?? values?.profile ?? found, "default");
+  for (const text of sets) name = /^(?:values\.)?profile=(.*)$/.exec(text)?.[1] ?? name;
+  const gateways = Object.hasOwn(PROFILES, name) ? PROFILES[name].gateways : undefined;
+  if (!gateways) return {};
+  const entry = (direction: "ingress" | "egress") => [{
+    name: `istio-${direction}gateway`,
+    enabled: gateways[direction] ?? false,
+    ...(gateways.resources ? { k8s: { resources: gateways.resources } } : {}),
+  }];
+  return { components: { ingressGateways: entry("ingress"), egressGateways: entry("egress") } };
 }
 
 function isMap(value: unknown): value is Record<string, any> {
@@ -193,16 +256,15 @@ export function mergeSpec(
   sets: readonly string[],
   force = false,
 ): OperatorSpec {
-  let spec: OperatorSpec = {};
   const wrong: string[] = [];
-  for (const { name, text } of files) {
-    for (const found of operatorSpecs(name, text)) {
-      wrong.push(...problems(SPEC, found, "").map((problem) => `${name}: ${problem}`));
-      spec = overlay(spec, found);
-    }
+  const found = files.flatMap(({ name, text }) => operatorSpecs(name, text).map((spec) => ({ name, spec })));
+  let spec = structuredClone(profileGateways(found.map(({ spec }) => spec), sets));
+  for (const { name, spec: over } of found) {
+    wrong.push(...problems(SPEC, over, "").map((problem) => `${name}: ${problem}`));
+    spec = overlay(spec, over);
   }
   for (const text of sets) {
-    const { path, value } = parseSetting(rewritten(text));
+    const { path, value } = parseSetting(text);
     const found = shapeAt(SPEC, path);
     if ("unknownAt" in found) {
       const step = path[found.unknownAt];

@@ -15,6 +15,8 @@ export const COMPONENT_TITLES: Readonly<Record<ComponentName, readonly [title: s
   pilot: ["Istiod", "🧠"],
   cni: ["CNI", "🪢"],
   ztunnel: ["Ztunnel", "🔒"],
+  ingressGateways: ["Ingress gateways", "🛬"],
+  egressGateways: ["Egress gateways", "🛫"],
 };
 
 /** Renders every component of an installation. */

@@ -1,8 +1,8 @@
-import type { ComponentName, InstallValues, WorkloadSettings } from "../../../manifests/mod.ts";
+import type { ComponentName, GatewaySettings, InstallValues, WorkloadSettings } from "../../../manifests/mod.ts";
 import { CommandError } from "../../core/usage.ts";
 import { VERSION } from "../../core/version.ts";
 import { type OperatorSpec, overlay } from "./operator_spec.ts";
-import { installableProfiles, PLATFORMS, PROFILES } from "./profiles.ts";
+import { installableProfiles, PLATFORMS, type Profile, PROFILES } from "./profiles.ts";
 
 /** What an installation consists of, worked out from a spec. */
 export interface Installation {
@@ -10,6 +10,8 @@ export interface Installation {
   readonly components: readonly ComponentName[];
   /** Patches by component, as `components.<name>.k8s.overlays` has them. */
   readonly overlays: Readonly<Partial<Record<ComponentName, readonly Overlay[]>>>;
+  /** What the profile has in Istio and this version lacks. */
+  readonly lacks?: string;
 }
 
 export interface Overlay {
@@ -37,28 +39,70 @@ export function resolveInstallation(spec: OperatorSpec): Installation {
         `choose another with --set profile=<${installableProfiles().join("|")}>`,
     );
   }
-  for (const [list, label] of [["ingressGateways", "ingress gateway"], ["egressGateways", "egress gateway"]]) {
-    const wanted = spec.components?.[list]?.find((gateway: any) => gateway?.enabled);
-    if (wanted) {
-      throw new CommandError(
-        `cannot install the ${label} "${wanted.name ?? `istio-${list.slice(0, -1).toLowerCase()}`}": ` +
-          `gateways are not available in this version; leave components.${list} out`,
-      );
-    }
-  }
   const enabled = (component: ComponentName) =>
-    spec.components?.[component]?.enabled ?? profile.components.includes(component);
-  const order: ComponentName[] = ["base", "pilot", "cni", "ztunnel"];
+    isGateways(component)
+      ? enabledGateways(spec, component).length > 0
+      : spec.components?.[component]?.enabled ?? profile.components.includes(component);
+  const order: ComponentName[] = ["base", "pilot", "cni", "ztunnel", "ingressGateways", "egressGateways"];
   return {
-    values: installValues(name, profile.ambient, spec),
+    values: installValues(name, profile, spec),
     components: order.filter(enabled),
     overlays: Object.fromEntries(
-      order.map((component) => [component, spec.components?.[component]?.k8s?.overlays ?? []]),
+      order.map((component) => [
+        component,
+        isGateways(component)
+          ? enabledGateways(spec, component).flatMap(({ k8s }) => k8s?.overlays ?? [])
+          : spec.components?.[component]?.k8s?.overlays ?? [],
+      ]),
     ),
+    ...(profile.lacks ? { lacks: profile.lacks } : {}),
   };
 }
 
-function installValues(profile: string, ambient: boolean, spec: OperatorSpec): InstallValues {
+type Gateways = "ingressGateways" | "egressGateways";
+
+function isGateways(component: ComponentName): component is Gateways {
+  return component === "ingressGateways" || component === "egressGateways";
+}
+
+function enabledGateways(spec: OperatorSpec, list: Gateways): any[] {
+  return (spec.components?.[list] ?? []).filter((gateway: any) => gateway?.enabled);
+}
+
+/** @throws CommandError for names that cannot be used */
+function gateways(spec: OperatorSpec, list: Gateways, namespace: string): GatewaySettings[] {
+  const direction = list === "ingressGateways" ? "ingress" : "egress";
+  const found = enabledGateways(spec, list).map((gateway): GatewaySettings => {
+    const k8s = gateway.k8s ?? {};
+    const { serviceAnnotations: within, ...service } = k8s.service ?? {};
+    const annotations = Object.entries({ ...within, ...k8s.serviceAnnotations });
+    const name = gateway.name ?? `istio-${direction}gateway`;
+    if (!REVISION.test(name)) {
+      throw new CommandError(`cannot use "${name}" as a gateway's name: want lower-case letters, digits and dashes`);
+    }
+    return {
+      ...workloadSettings(k8s, {}, spec.values?.global ?? {}),
+      name,
+      namespace: gateway.namespace ?? namespace,
+      labels: gateway.label,
+      service,
+      serviceAnnotations: Object.fromEntries(annotations.map(([key, value]) => [key, String(value)])),
+      hpaSpec: k8s.hpaSpec,
+      securityContext: k8s.securityContext,
+      volumes: k8s.volumes,
+      volumeMounts: k8s.volumeMounts,
+    };
+  });
+  const names = new Set<string>();
+  for (const { name, namespace } of found) {
+    const full = `${namespace}/${name}`;
+    if (names.has(full)) throw new CommandError(`two gateways are called "${full}"`);
+    names.add(full);
+  }
+  return found;
+}
+
+function installValues(profileName: string, profile: Profile, spec: OperatorSpec): InstallValues {
   const helm = spec.values ?? {};
   const global = helm.global ?? {};
   const pilot = helm.pilot ?? {};
@@ -69,7 +113,8 @@ function installValues(profile: string, ambient: boolean, spec: OperatorSpec): I
   if (label !== "" && !REVISION.test(label)) {
     throw new CommandError(`cannot use "${revision}" as a revision: want lower-case letters, digits and dashes`);
   }
-  const namespaces = Object.values(spec.components ?? {}).map((component: any) => component?.namespace).filter(Boolean);
+  const namespaces = Object.entries(spec.components ?? {}).filter(([, component]) => !Array.isArray(component))
+    .map(([, component]: [string, any]) => component?.namespace).filter(Boolean);
   const namespace = spec.namespace ?? global.istioNamespace ?? "istio-system";
   const elsewhere = namespaces.find((other) => other !== namespace);
   if (elsewhere) {
@@ -86,7 +131,7 @@ function installValues(profile: string, ambient: boolean, spec: OperatorSpec): I
   const logAsJson = global.logAsJson ?? false;
   const autoscale = pilot.autoscaleEnabled ?? true;
   return {
-    profile,
+    profile: profileName,
     hub: spec.hub ?? global.hub ?? "",
     tag,
     version: tag,
@@ -100,7 +145,7 @@ function installValues(profile: string, ambient: boolean, spec: OperatorSpec): I
     logAsJson,
     nativeNftables: global.nativeNftables ?? false,
     platform,
-    ambient,
+    ambient: profile.ambient,
     meshConfig: overlay(
       overlay(helm.meshConfig ?? {}, spec.meshConfig ?? {}),
       global.meshID ? { defaultConfig: { meshId: global.meshID } } : {},
@@ -109,7 +154,7 @@ function installValues(profile: string, ambient: boolean, spec: OperatorSpec): I
       ...workload(spec, "pilot", pilot),
       ...(replicas(spec, pilot, autoscale)),
       extraEnv: pilot.env ?? {},
-      traceSampling: pilot.traceSampling ?? 1,
+      traceSampling: pilot.traceSampling ?? profile.traceSampling ?? 1,
       autoscaleMin: pilot.autoscaleMin ?? 1,
       autoscaleMax: pilot.autoscaleMax ?? 5,
     },
@@ -138,6 +183,8 @@ function installValues(profile: string, ambient: boolean, spec: OperatorSpec): I
         ...ztunnel.env,
       },
     },
+    ingressGateways: gateways(spec, "ingressGateways", namespace),
+    egressGateways: gateways(spec, "egressGateways", namespace),
   };
 }
 
@@ -148,8 +195,10 @@ function replicas(spec: OperatorSpec, pilot: any, autoscale: boolean): { replica
 }
 
 function workload(spec: OperatorSpec, component: ComponentName, helm: any): WorkloadSettings {
-  const global = spec.values?.global ?? {};
-  const k8s = spec.components?.[component]?.k8s ?? {};
+  return workloadSettings(spec.components?.[component]?.k8s ?? {}, helm, spec.values?.global ?? {});
+}
+
+function workloadSettings(k8s: any, helm: any, global: any): WorkloadSettings {
   const settings = {
     replicaCount: k8s.replicaCount,
     resources: k8s.resources ?? helm.resources,

@@ -3,6 +3,8 @@ import type { PathStep } from "./set_path.ts";
 /** What may stand in a place of an IstioOperator spec. */
 export type Shape =
   | "string"
+  /** A string that may be written as a number or a boolean: annotations' values. */
+  | "text"
   | "boolean"
   | "integer"
   | "number"
@@ -34,7 +36,7 @@ export function shapeAt(root: Shape, path: readonly PathStep[]): { shape: Shape 
 
 /** Turns the text of `--set` into what the shape wants; text that does not fit stays for {@linkcode problems} to name. */
 export function coerce(shape: Shape, text: string): unknown {
-  if (shape === "string") return text;
+  if (shape === "string" || shape === "text") return text;
   if (/^(true|false)$/.test(text)) return text === "true";
   if (shape === "boolean") return text;
   if (/^-?(0|[1-9]\d{0,14})(\.\d+)?$/.test(text)) return Number(text);
@@ -54,6 +56,7 @@ export function problems(shape: Shape, value: unknown, path: string): string[] {
   if (value === null || value === undefined || shape === "any") return [];
   if (typeof shape === "string") {
     const kind = typeof value;
+    if (shape === "text") return kind === "object" ? [`"${path}" must be a string`] : [];
     const fits = shape === "integer" ? Number.isInteger(value) : kind === shape;
     return fits ? [] : [`"${path}" must be ${article(shape)}, not ${JSON.stringify(value)}`];
   }
