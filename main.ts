@@ -36,6 +36,7 @@ const ROLES: Record<string, { summary: string; hidden?: true; load: () => Promis
     load: () => import("./src/roles/ztunnel.ts"),
   },
   "cluster-engine": { summary: "", hidden: true, load: () => import("./src/roles/cluster_engine.ts") },
+  "warm-up": { summary: "", hidden: true, load: () => import("./src/roles/warm_up.ts") },
   sample: { summary: "", hidden: true, load: () => import("./src/roles/sample.ts") },
 };
 

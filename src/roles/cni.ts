@@ -36,6 +36,9 @@ export async function run(args: string[]): Promise<number> {
     const value = Deno.env.get(name);
     if (value) environment[name] = value;
   }
+  // Where the plugin finds Deno's cache on the node, when this process has one of its own.
+  const nodeCache = Deno.env.get("AMBIENTD_NODE_DENO_DIR");
+  if (nodeCache) environment.DENO_DIR = nodeCache;
   const app = await startCni({ config, client, logger, environment });
   logger.info("CNI agent started", { node: config.nodeName });
   const reason = await shutdownSignal();

@@ -192,6 +192,27 @@ Deno.test("Istio's own plugin protocol: POST /cmdadd", () =>
     await server.close();
   }));
 
+Deno.test("the plugin waits for an agent that is being started again, and the agent's own pod waits for nobody", () =>
+  withDirs(async (config, options) => {
+    await Deno.writeTextFile(`${config.confDir}/10-net.conflist`, JSON.stringify(PRIMARY));
+    // A program that would show that the script gave up.
+    await installPlugin({ ...options, command: ["/bin/false"] });
+    const path = `${config.runDir}/pluginevent.sock`;
+    await Deno.writeTextFile(path, "");
+    const own = { ...ADD, CNI_ARGS: "K8S_POD_NAMESPACE=istio-system;K8S_POD_NAME=istio-cni-node-abc" };
+    const input = JSON.stringify({ ...JSON.parse(INPUT), name: "prevResult" });
+    const done = await runPlugin(config, own, input);
+    assert.deepEqual([done.code, JSON.parse(done.stdout)], [0, PREVIOUS]);
+
+    const waiting = runPlugin(config, ADD, INPUT);
+    const fresh = `${path}.new`;
+    const server = Deno.serve({ path: fresh, onListen: () => {} }, () => new Response('{"answered":true}'));
+    await Deno.rename(fresh, path);
+    const late = await waiting;
+    await server.shutdown();
+    assert.deepEqual([late.code, JSON.parse(late.stdout)], [0, { answered: true }]);
+  }));
+
 Deno.test("while the agent is away the plugin decides by itself: pods it cannot place start, its own too", () =>
   withDirs(async (config, options) => {
     await Deno.writeTextFile(`${config.confDir}/10-net.conflist`, JSON.stringify(PRIMARY));

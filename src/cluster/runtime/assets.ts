@@ -4,8 +4,8 @@ import { exists, SCRATCH } from "./root_fs.ts";
  * Files and folders that a pod needs to run ambientd: the checkout, its modules, Deno and Deno's cache, wherever they are.
  * Everything is given by its real path too, for links that lead elsewhere.
  */
-export function selfAssets(checkout: string, self: readonly string[]): string[] {
-  const paths = [checkout, `${checkout}/node_modules`, self[0], Deno.execPath(), denoDir()];
+export function selfAssets(checkout: string, cacheDir: string, self: readonly string[]): string[] {
+  const paths = [checkout, `${checkout}/node_modules`, self[0], Deno.execPath(), cacheDir];
   paths.push(...self.filter((word) => word.startsWith("/")));
   const all = new Set<string>();
   for (const path of paths.filter((candidate) => candidate !== "" && exists(candidate))) {

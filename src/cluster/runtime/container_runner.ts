@@ -2,6 +2,7 @@ import { describeError } from "../../core/errors.ts";
 import { sleep } from "../../core/backoff.ts";
 import type { KubeObject } from "../contracts.ts";
 import { type Exit, type RunningContainer, startContainer } from "./container.ts";
+import { CONTAINER_CACHE } from "./code_cache.ts";
 import type { NodeContext } from "./context.ts";
 import { ContainerConfigError, containerEnvironment } from "./environment.ts";
 import { type ExecTarget, execToEnd } from "./exec.ts";
@@ -24,6 +25,8 @@ const SIGNAL_NUMBERS: Record<string, number> = {
   SIGSEGV: 11,
   SIGTERM: 15,
 };
+
+const WRITABLE_FOLDER = { readOnly: false, kind: "folder" as const, recursive: false };
 
 /** What a container needs of its pod. */
 export interface PodHandle {
@@ -171,7 +174,12 @@ export class ContainerRunner {
     this.#log = log;
     const startedAt = isoNow();
     try {
-      const selfEnv = program.entrypoint[0] === this.#context.self[0] ? this.#context.selfEnv : {};
+      const own = program.entrypoint[0] === this.#context.self[0];
+      const cached = own && await this.#copyCache();
+      const selfEnv = {
+        ...own ? this.#context.selfEnv : {},
+        ...cached ? { DENO_DIR: CONTAINER_CACHE, AMBIENTD_NODE_DENO_DIR: this.#context.selfEnv.DENO_DIR } : {},
+      };
       const home = { HOME: (security.runAsUser ?? 0) === 0 ? "/root" : "/" };
       const env = containerEnvironment(this.#context.api, facts, container, { ...selfEnv, ...home, ...program.env });
       const words = (list: string[] | undefined) => list?.map((word) => expand(word, env));
@@ -189,6 +197,7 @@ export class ContainerRunner {
       const mounts = [
         ...containerMounts(dir, pod, container, env),
         { source: messageFile, target: messages, readOnly: false, kind: "file" as const, recursive: false },
+        ...cached ? [{ source: this.#cachePath, target: CONTAINER_CACHE, ...WRITABLE_FOLDER }] : [],
       ];
       this.#running = await startContainer(this.#sandbox!, this.#context.root, dir, this.#context.ids, {
         ...{ name: this.name, argv, env, cwd, mounts, security, log },
@@ -207,6 +216,16 @@ export class ContainerRunner {
       return { code: 128 };
     }
     return await this.#watch(this.#running, log, container);
+  }
+
+  get #cachePath(): string {
+    return `containers/${this.name}/deno`;
+  }
+
+  /** Gives the container compiled code of its own, if there is any. */
+  async #copyCache(): Promise<boolean> {
+    const { cache, selfEnv } = this.#context;
+    return await cache?.copy(`${this.#handle.dir}/${this.#cachePath}`, `${selfEnv.DENO_DIR}/gen`) ?? false;
   }
 
   async #watch(running: RunningContainer, log: LogFile, container: any): Promise<Exit> {

@@ -1,5 +1,6 @@
 import type { Logger } from "../../telemetry/logger.ts";
 import type { ClusterApi, TokenIssuer } from "../contracts.ts";
+import type { CodeCache } from "./code_cache.ts";
 import type { EventRecorder } from "./events.ts";
 import type { NodeNamespace } from "./node_namespace.ts";
 import type { IdMap } from "./privileges.ts";
@@ -17,6 +18,8 @@ export interface RuntimeContext {
   readonly self: readonly string[];
   /** Environment of containers of the ambientd image. */
   readonly selfEnv: Readonly<Record<string, string>>;
+  /** Compiled code for them, where there is any. */
+  readonly cache?: CodeCache;
   readonly allocatable: { cpu: string; memory: string };
   /** Only so many pods are being set up at a time. */
   readonly setups: Semaphore;
@@ -27,6 +30,8 @@ export interface RuntimeContext {
 /** What the pods of one node share. */
 export interface NodeContext extends RuntimeContext {
   readonly node: NodeNamespace;
+  /** Only so many pods wait for chained CNI plugins at a time. */
+  readonly joins: Semaphore;
   /** Takes a free address of the node's range, the given one if it is free. */
   takeAddress(wanted?: string): string;
   releaseAddress(ip: string): void;

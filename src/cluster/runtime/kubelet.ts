@@ -2,7 +2,7 @@ import { describeError } from "../../core/errors.ts";
 import { ApiError } from "../api_error.ts";
 import type { KubeObject } from "../contracts.ts";
 import { writePrimaryConfig } from "./cni.ts";
-import { AddressPool, type NodeContext, type RuntimeContext } from "./context.ts";
+import { AddressPool, type NodeContext, type RuntimeContext, Semaphore } from "./context.ts";
 import type { NodeNamespace } from "./node_namespace.ts";
 import { PodRunner } from "./pod_runner.ts";
 
@@ -10,6 +10,9 @@ const PODS = { group: "", resource: "pods" };
 
 /** How often tokens are looked at. */
 const REFRESH_EVERY_MS = 10_000;
+
+/** Calls of chained CNI plugins at the same time, on each node. */
+const JOINS = 4;
 
 /** Runs the pods bound to the runtime's nodes: one watch for all of them. */
 export class Kubelet {
@@ -30,6 +33,7 @@ export class Kubelet {
     this.#nodes.set(node.name, {
       ...this.#context,
       node,
+      joins: new Semaphore(JOINS),
       takeAddress: (wanted) => pool.take(wanted),
       releaseAddress: (ip) => pool.release(ip),
     });

@@ -8,6 +8,7 @@ import type { ClusterApi, PodBackend, TokenIssuer } from "../contracts.ts";
 import { startServiceNetwork } from "../services/mod.ts";
 import { denoDir, podPath, selfAssets } from "./assets.ts";
 import { podBackend } from "./backend.ts";
+import { CodeCache } from "./code_cache.ts";
 import { type RuntimeContext, Semaphore } from "./context.ts";
 import { EventRecorder } from "./events.ts";
 import { closeFabric, createFabric } from "./fabric.ts";
@@ -53,9 +54,13 @@ export interface Runtime {
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { api, tokens, dataDir, nodes: names, checkout, log } = options;
   const host = selfCommand(), self = host.map(podPath);
-  const selfEnv = { DENO_DIR: podPath(denoDir()), DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" };
+  const cache = await CodeCache.of(checkout, log);
+  cache?.fill();
+  const cacheDir = cache?.dir ?? denoDir();
+  const selfEnv = { DENO_DIR: podPath(cacheDir), DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" };
   await createFabric();
-  const root = await RootFs.create({ dataDir, assets: selfAssets(checkout, host), assetPath: podPath, self, selfEnv });
+  const assets = selfAssets(checkout, cacheDir, host);
+  const root = await RootFs.create({ dataDir, assets, assetPath: podPath, self, selfEnv });
   const nodes: NodeNamespace[] = await Promise.all(
     names.map((name, index) => createNode({ name, index, count: names.length, dataDir, root })),
   );
@@ -70,6 +75,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     ids: readIdMap(),
     self,
     selfEnv,
+    cache,
     allocatable: { cpu: machine.cpu, memory: machine.memory },
     setups: new Semaphore(SETUPS),
     restartDelayMs: options.restartDelayMs ?? 10_000,
@@ -98,6 +104,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       await Promise.all(nodes.map((node) => node.close()));
       await closeFabric();
       await root.close();
+      await cache?.stop();
     },
   };
 }

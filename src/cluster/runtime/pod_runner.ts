@@ -16,6 +16,9 @@ const PODS = { group: "", resource: "pods" };
 /** Changes within this time are written as one. */
 const STATUS_DELAY_MS = 15;
 
+/** Value of the priority class system-node-critical, and the rank of pods in the system's namespaces that have no priority. */
+const NODE_CRITICAL = 2_000_001_000, SYSTEM_RANK = 1_000_000_000;
+
 /** Runs one pod from its binding to its end, and writes its status. */
 export class PodRunner implements PodHandle {
   readonly dir: string;
@@ -169,7 +172,7 @@ export class PodRunner implements PodHandle {
     await sleep(0, signal);
     for (let wait = 250; !signal.aborted; wait = Math.min(wait * 2, 2000)) {
       try {
-        const sandbox = await this.#context.setups.run(() => this.#attempt(), this.#pod.spec?.priority ?? 0);
+        const sandbox = await this.#context.setups.run(() => this.#attempt(), this.#rank);
         if (sandbox) await this.#join(sandbox);
         return sandbox;
       } catch (error) {
@@ -185,6 +188,12 @@ export class PodRunner implements PodHandle {
       }
     }
     return undefined;
+  }
+
+  /** Who comes first when many pods are set up: by priority, then what serves the cluster, then applications. */
+  get #rank(): number {
+    const { priority } = this.#pod.spec ?? {};
+    return priority || (this.#pod.metadata.namespace?.endsWith("-system") ? SYSTEM_RANK : 0);
   }
 
   async #nap(ms: number): Promise<void> {
@@ -222,9 +231,9 @@ export class PodRunner implements PodHandle {
   async #join(sandbox: Sandbox): Promise<void> {
     if (!this.#pod.spec?.hostNetwork) {
       const { name, namespace } = this.#pod.metadata;
-      await addToNetworks(this.#context.node, sandbox, {
-        ...{ name, namespace: namespace!, uid: this.uid },
-      });
+      const join = () => addToNetworks(this.#context.node, sandbox, { name, namespace: namespace!, uid: this.uid });
+      // The agent that the others wait for must not wait behind them.
+      await (this.#rank >= NODE_CRITICAL ? join() : this.#context.joins.run(join, this.#rank));
     }
     // Downward API files may name the address that is known only now.
     await this.#volumes.refresh();

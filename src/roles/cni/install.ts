@@ -37,7 +37,7 @@ export async function installPlugin(options: InstallOptions): Promise<number> {
   if ("executable" in command) {
     if (await copyExecutable(command.executable, `${config.binDir}/${EXECUTABLE}`)) written++;
   } else run = command;
-  const script = renderPlugin(socket, run, environment);
+  const script = renderPlugin(socket, run, environment, config.podNamespace);
   if (await writeAtomic(`${config.binDir}/${PLUGIN_NAME}`, script, 0o755)) written++;
   const kubeconfig = renderKubeconfig(await options.credentials());
   if (await writeAtomic(`${config.runDir}/${KUBECONFIG_NAME}`, kubeconfig, 0o600)) written++;
@@ -64,8 +64,38 @@ export async function uninstallPlugin(config: CniConfig): Promise<void> {
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /**
- * The program on the node. Where curl is there the agent is asked directly, which takes milliseconds; a whole ambientd is
- * started only where the agent does not answer.
+ * Prints the value of `prevResult`, an object, from a network configuration: JSON in, JSON out, without a JSON parser. Only
+ * a key of the outermost object counts, and braces in strings do not.
+ */
+const PREVIOUS_RESULT = `
+{ text = text $0 "\\n" }
+END {
+  for (i = 1; i <= length(text); i++) {
+    c = substr(text, i, 1)
+    if (quoted) {
+      if (c == "\\\\") i++
+      else if (c == "\\"") {
+        quoted = 0
+        if (depth == 1) word = substr(text, from, i - from)
+      }
+    }
+    else if (c == "\\"") { quoted = 1; from = i + 1 }
+    else if (c == "{" || c == "[") {
+      if (++depth == 2 && word == "prevResult" && c == "{") start = i
+    }
+    else if (c == "}" || c == "]") {
+      if (--depth == 1 && start) { print substr(text, start, i - start + 1); exit }
+    }
+    else if (c == "," && depth == 1) word = ""
+  }
+}`;
+
+/** How often the plugin's script asks an agent that does not listen, and how long it waits in between. */
+const TRIES = 25, WAIT_SECONDS = 0.2;
+
+/**
+ * The program on the node. Where curl is there the agent is asked directly, which takes milliseconds, and waited for while
+ * it starts; a whole ambientd is started only where it does not come. The agent's own pod never waits for the agent.
  *
  * @param command undefined for the executable that lies beside the plugin
  */
@@ -73,6 +103,7 @@ export function renderPlugin(
   socket: string,
   command: readonly string[] | undefined,
   environment: Readonly<Record<string, string>>,
+  agentNamespace: string,
 ): string {
   const versions = JSON.stringify({ cniVersion: CNI_VERSIONS.at(-1), supportedVersions: CNI_VERSIONS });
   const program = command ? command.map(quote).join(" ") : `"\${0%/*}/${EXECUTABLE}" cni`;
@@ -84,17 +115,34 @@ case "$CNI_COMMAND" in
   VERSION) printf '%s' ${quote(versions)}; exit 0 ;;
 esac
 input=$(cat)
-if [ "$CNI_COMMAND" = ADD ] && [ -S ${quote(socket)} ] && command -v curl >/dev/null 2>&1; then
-  if answer=$(printf '%s' "$input" | curl -s --max-time 30 --unix-socket ${quote(socket)} \\
-    -H "x-cni-netns: $CNI_NETNS" -H "x-cni-args: $CNI_ARGS" -H 'expect:' --data-binary @- \\
-    -w '\\n%{http_code}' http://unix/ambientd/add); then
-    code=\${answer##*
+case ";$CNI_ARGS;" in
+  *${quote(`;K8S_POD_NAMESPACE=${agentNamespace};`)}*)
+    case ";$CNI_ARGS;" in
+      *';K8S_POD_NAME=istio-cni-node-'*)
+        result=$(printf '%s' "$input" | awk ${quote(PREVIOUS_RESULT)} 2>/dev/null)
+        [ -z "$result" ] || { printf '%s' "$result"; exit 0; }
+    esac
+esac
+if [ "$CNI_COMMAND" = ADD ] && command -v curl >/dev/null 2>&1; then
+  try=0
+  while [ $try -lt ${TRIES} ]; do
+    answer=$(printf '%s' "$input" | curl -s --max-time 30 --unix-socket ${quote(socket)} \\
+      -H "x-cni-netns: $CNI_NETNS" -H "x-cni-args: $CNI_ARGS" -H 'expect:' --data-binary @- \\
+      -w '\\n%{http_code}' http://unix/ambientd/add)
+    status=$?
+    if [ $status = 0 ]; then
+      code=\${answer##*
 }
-    printf '%s' "\${answer%
+      printf '%s' "\${answer%
 *}"
-    [ "$code" = 200 ]
-    exit
-  fi
+      [ "$code" = 200 ]
+      exit
+    fi
+    # 7: nobody listens. Where the agent never ran there is nothing to wait for.
+    [ $status = 7 ] && [ -e ${quote(socket)} ] || break
+    try=$((try + 1))
+    sleep ${WAIT_SECONDS}
+  done
 fi
 printf '%s' "$input" | exec env ${[...assignments, program].join(" ")}
 `;

@@ -17,6 +17,8 @@ import {
 } from "./plugin_request.ts";
 
 const AGENT_TIMEOUT_MS = 5_000;
+/** An agent that is being started again is waited for: cheaper than a process for each attempt of the runtime's. */
+const AGENT_WAIT_MS = 5_000, AGENT_RETRY_MS = 100;
 
 /** Reads CNI's environment; undefined when this process was not started as a plugin. */
 export function cniEnvironment(env: (name: string) => string | undefined): CniEnvironment | undefined {
@@ -110,6 +112,7 @@ async function isAmbient(
 async function askAgent(socket: string, body: string): Promise<void> {
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   try {
+    await whenListening(socket);
     const response = await fetch("http://unix/cmdadd", {
       method: "POST",
       body,
@@ -126,5 +129,18 @@ async function askAgent(socket: string, body: string): Promise<void> {
     });
   } finally {
     client.close();
+  }
+}
+
+/** Resolves when somebody listens there. @throws what the last attempt to connect said */
+async function whenListening(path: string): Promise<void> {
+  for (const deadline = performance.now() + AGENT_WAIT_MS;;) {
+    try {
+      (await Deno.connect({ transport: "unix", path })).close();
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await sleep(AGENT_RETRY_MS);
+    }
   }
 }
