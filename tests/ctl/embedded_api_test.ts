@@ -1,51 +1,9 @@
 import assert from "node:assert/strict";
-import { stringify } from "yaml";
-import { startApiServer } from "../../src/cluster/api/server.ts";
-import type { KubeTarget } from "../../src/kube/target.ts";
 import { installMesh } from "../../src/roles/ctl/install.ts";
 import { KubeClient } from "../../src/roles/ctl/kube.ts";
 import { inInstallOrder, render } from "../../src/roles/ctl/render.ts";
-import { Logger } from "../../src/telemetry/logger.ts";
+import { embeddedApi } from "../support/embedded_api.ts";
 import { ctl } from "./harness.ts";
-
-interface Embedded extends AsyncDisposable {
-  target: KubeTarget;
-  kubeconfig: string;
-}
-
-/** The embedded cluster's API server alone: nothing acts on what it stores. */
-async function embedded(): Promise<Embedded> {
-  const dataDir = await Deno.makeTempDir({ prefix: "ambientd-ctl-api-" });
-  const server = await startApiServer({
-    dataDir,
-    listen: [{ hostname: "127.0.0.1", port: 0 }],
-    log: new Logger("api", { sink: { write: () => {} } }),
-  });
-  const [address] = server.addresses;
-  assert.ok("port" in address);
-  const target = server.adminKubeconfig(`https://127.0.0.1:${address.port}`);
-  return {
-    target,
-    kubeconfig: stringify({
-      apiVersion: "v1",
-      kind: "Config",
-      "current-context": "x",
-      contexts: [{ name: "x", context: { cluster: "x", user: "x" } }],
-      clusters: [{ name: "x", cluster: { server: target.server, "certificate-authority-data": btoa(target.caPem) } }],
-      users: [{
-        name: "x",
-        user: {
-          "client-certificate-data": btoa(target.clientCertPem),
-          "client-key-data": btoa(target.clientKeyPem),
-        },
-      }],
-    }),
-    [Symbol.asyncDispose]: async () => {
-      await server.close();
-      await Deno.remove(dataDir, { recursive: true });
-    },
-  };
-}
 
 /** Whether `stored` has all that `applied` says; what a server adds does not count. */
 function contains(stored: any, applied: any): boolean {
@@ -61,7 +19,7 @@ function contains(stored: any, applied: any): boolean {
 }
 
 Deno.test("installMesh() stores every object of the profile ambient in the embedded API server, unchanged", async () => {
-  await using api = await embedded();
+  await using api = await embeddedApi();
   const notes: string[] = [];
   const installation = await installMesh({ profile: "ambient", wait: false }, api.target, (event) => {
     if (event.type === "note") notes.push(event.text);
@@ -83,7 +41,7 @@ Deno.test("installMesh() stores every object of the profile ambient in the embed
 });
 
 Deno.test("ctl installs into, inspects and purges the embedded API server", async () => {
-  await using api = await embedded();
+  await using api = await embeddedApi();
   const options = { kubeconfig: api.kubeconfig };
   const none = await ctl(["version"], options);
   assert.match(none.err, /^Istio is not present in the cluster/);
@@ -102,7 +60,7 @@ Deno.test("ctl installs into, inspects and purges the embedded API server", asyn
 });
 
 Deno.test("the embedded API server enforces and prunes by the definitions", async () => {
-  await using api = await embedded();
+  await using api = await embeddedApi();
   await installMesh({ profile: "ambient", wait: false }, api.target, () => {});
   using client = new KubeClient(api.target);
   const policy = (spec: unknown, kind = "AuthorizationPolicy", path = "authorizationpolicies") =>

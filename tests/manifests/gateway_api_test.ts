@@ -3,31 +3,18 @@ import { parseAllDocuments } from "yaml";
 import { gatewayApiDefinitions } from "../../manifests/crds/gateway_api/mod.ts";
 import { SAMPLES } from "../../manifests/samples/mod.ts";
 import type { KubeTarget } from "../../src/kube/target.ts";
-import { startApiServer } from "../../src/cluster/api/server.ts";
 import { applyAll } from "../../src/roles/ctl/apply.ts";
 import { installMesh } from "../../src/roles/ctl/install.ts";
 import { KubeClient } from "../../src/roles/ctl/kube.ts";
-import { Logger } from "../../src/telemetry/logger.ts";
+import { embeddedApi } from "../support/embedded_api.ts";
 
 const GROUP = "/apis/gateway.networking.k8s.io/v1/namespaces/default";
 
 async function withDefinitions(use: (client: KubeClient) => Promise<void>): Promise<void> {
-  const dataDir = await Deno.makeTempDir({ prefix: "ambientd-gateway-api-" });
-  const server = await startApiServer({
-    dataDir,
-    listen: [{ hostname: "127.0.0.1", port: 0 }],
-    log: new Logger("api", { sink: { write: () => {} } }),
-  });
-  try {
-    const [address] = server.addresses;
-    assert.ok("port" in address);
-    using client = new KubeClient(server.adminKubeconfig(`https://127.0.0.1:${address.port}`));
-    await applyAll(client, gatewayApiDefinitions());
-    await use(client);
-  } finally {
-    await server.close();
-    await Deno.remove(dataDir, { recursive: true });
-  }
+  await using api = await embeddedApi();
+  using client = new KubeClient(api.target);
+  await applyAll(client, gatewayApiDefinitions());
+  await use(client);
 }
 
 function create(client: KubeClient, plural: string, object: Record<string, any>): Promise<any> {

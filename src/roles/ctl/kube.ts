@@ -82,11 +82,11 @@ export class KubeClient {
     });
   }
 
-  /** Deletes in the foreground; false when there is nothing to delete. */
-  delete(object: KubeJson, options: { dryRun?: boolean } = {}): Promise<boolean> {
+  /** Deletes in the foreground unless told otherwise; false when there is nothing to delete. */
+  delete(object: KubeJson, options: { dryRun?: boolean; background?: boolean } = {}): Promise<boolean> {
     const { namespace, name } = object.metadata;
     return this.#api.delete(resourceOf(object.apiVersion, object.kind), namespace, name, {
-      propagationPolicy: "Foreground",
+      propagationPolicy: options.background ? "Background" : "Foreground",
       dryRun: options.dryRun,
     });
   }

@@ -123,6 +123,7 @@ export function buildProgram(
   proxyStatus(add(program, "proxy-status", "Which proxies the control plane serves, and their state", "ps"));
 
   addZtunnelConfig(add, on, program);
+  addWaypoint(add, on, program);
 
   const experimental = add(program, "experimental", "Commands that may still change", "x", "exp");
   on(
@@ -134,6 +135,7 @@ export function buildProgram(
   );
   on(versionFlags(add(experimental, "version", "Print the versions of ctl, control plane and proxies")), version);
   proxyStatus(add(experimental, "proxy-status", "Which proxies the control plane serves, and their state", "ps"));
+  addWaypoint(add, on, experimental);
   return program;
 }
 
@@ -179,6 +181,65 @@ function addZtunnelConfig(
       .option("-r, --reset", "Back to the level info"),
     async (context, [pod], flags) => (await import("./ztunnel_config.ts")).ztunnelLogCommand(context, pod, flags),
   );
+}
+
+/** `ctl waypoint …` and `ctl x waypoint …`. */
+function addWaypoint(
+  add: (parent: Command, name: string, description: string, ...aliases: string[]) => Command,
+  on: (command: Command, handler: Handler) => Command,
+  parent: Command,
+): void {
+  const waypoint = add(parent, "waypoint", "Make, list and delete waypoints", "wp")
+    .option("--name <name>", "Name of the waypoint (default: waypoint)");
+  const sub = (name: string, description: string, ...aliases: string[]) =>
+    add(waypoint, name, description, ...aliases).option("--name <name>", "Name of the waypoint (default: waypoint)");
+  const flagsOf = (flags: Record<string, any>) => ({ ...waypoint.opts(), ...flags });
+  const traffic = (command: Command) =>
+    command
+      .option("--for <traffic>", "What the waypoint is for: service, workload, all or none")
+      .option("-r, --revision <name>", "Control-plane revision of the waypoint");
+  on(
+    traffic(sub("apply", "Make a waypoint in the namespace, or change it"))
+      .option("--enroll-namespace", "Label the namespace so that its traffic uses the waypoint")
+      .option("--overwrite", "With --enroll-namespace: replace another waypoint of the namespace")
+      .option("-w, --wait", "Wait until the waypoint is ready")
+      .option("--waypoint-timeout <duration>", "How long to wait", "90s"),
+    async (context, _args, flags) => (await import("./waypoint.ts")).waypointApplyCommand(context, flagsOf(flags)),
+  );
+  on(
+    traffic(sub("generate", "Print the waypoint as YAML")),
+    async (context, _args, flags) => (await import("./waypoint.ts")).waypointGenerateCommand(context, flagsOf(flags)),
+  );
+  on(
+    sub("list", "List waypoints").option("-A, --all-namespaces", "Of all namespaces"),
+    async (context, _args, flags) => (await import("./waypoint.ts")).waypointListCommand(context, flagsOf(flags)),
+  );
+  on(
+    sub("status", "Show whether waypoints are ready")
+      .argument("[name]", "One waypoint")
+      .option("-A, --all-namespaces", "Of all namespaces")
+      .option("-w, --wait [bool]", "Show changes until all are ready", "true")
+      .option("--waypoint-timeout <duration>", "How long to wait", "90s"),
+    async (context, args, flags) => {
+      const all = flagsOf(flags);
+      return (await import("./waypoint.ts")).waypointStatusCommand(context, args.length > 0 ? args : names(all.name), {
+        ...all,
+        wait: bool("--wait", all.wait),
+      });
+    },
+  );
+  on(
+    sub("delete", "Delete waypoints")
+      .argument("[names...]", "Waypoints of the namespace")
+      .option("--all", "Every waypoint of the namespace")
+      .option("-r, --revision <name>", "Those of a revision"),
+    async (context, args, flags) =>
+      (await import("./waypoint.ts")).waypointDeleteCommand(context, args, flagsOf(flags)),
+  );
+}
+
+function names(name: string | undefined): string[] {
+  return name === undefined ? [] : [name];
 }
 
 /** Errors are thrown instead of ending the process, and all text goes to the given streams. */
