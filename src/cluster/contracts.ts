@@ -150,6 +150,13 @@ export interface PodBackend {
     command: string[],
     options: { stdin: boolean; stdout: boolean; stderr: boolean; tty: boolean },
   ): Promise<ExecSession>;
+  /** Joins the container's own process; leaving ends the session, not the container. */
+  attach(
+    namespace: string,
+    pod: string,
+    container: string,
+    options: { stdin: boolean; stdout: boolean; stderr: boolean; tty: boolean },
+  ): Promise<ExecSession>;
   dial(namespace: string, pod: string, port: number): Promise<PodConnection>;
 }
 

@@ -18,6 +18,11 @@ export function podBackend(kubelet: Kubelet, api: ClusterApi): PodBackend {
       }
       return execSession(target, command, options);
     },
+    attach(namespace, pod, container, options) {
+      const session = containerOf(kubelet.find(namespace, pod), container).attach(options);
+      if (session) return Promise.resolve(session);
+      throw new ApiError(500, "InternalError", `unable to attach: container "${container}" is not running`);
+    },
     async dial(namespace, pod, port) {
       const { sandbox } = kubelet.find(namespace, pod);
       if (!sandbox) throw new ApiError(400, "BadRequest", `unable to forward port because pod "${pod}" is not running`);

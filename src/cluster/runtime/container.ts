@@ -2,8 +2,10 @@ import { MeshError } from "../../core/errors.ts";
 import { fstabLine, tool } from "./host.ts";
 import type { LogFile } from "./logs.ts";
 import { type IdMap, type SecurityContext, setprivArgs, withinIdMap } from "./privileges.ts";
+import { ContainerStreams, type OutputName } from "./container_streams.ts";
 import { exists, type RootFs, SCRATCH } from "./root_fs.ts";
 import type { Sandbox } from "./sandbox.ts";
+import { childrenOf, withTerminal } from "./terminal.ts";
 
 /** Something of the pod's folder at a path of the container. */
 export interface ContainerMount {
@@ -25,6 +27,10 @@ export interface ContainerStart {
   mounts: readonly ContainerMount[];
   security: SecurityContext;
   log: LogFile;
+  /** Standard input stays open for those who attach. */
+  stdin?: boolean;
+  /** The command gets a terminal; its output is one stream then. */
+  tty?: boolean;
 }
 
 export interface Exit {
@@ -37,6 +43,8 @@ export interface RunningContainer {
   /** The main process, as the engine numbers it. */
   readonly pid: number;
   readonly exited: Promise<Exit>;
+  /** What `kubectl attach` joins. */
+  readonly streams: ContainerStreams;
   /** Signals the main process. */
   signal(name: Deno.Signal): void;
 }
@@ -82,34 +90,41 @@ export async function startContainer(
 ): Promise<RunningContainer> {
   writeTables(root, podDir, start);
   writeBecome(`${podDir}/containers/${start.name}`, start, ids);
+  const command = start.tty ? withTerminal(start.argv) : start.argv;
   const process = new Deno.Command(tool("nsenter"), {
     args: [
       ...enterArgs(sandbox),
       ...[tool("unshare"), "--mount", "--propagation", "slave"],
-      ...[tool("sh"), root.script("container", SCRIPT), start.name, start.cwd, ...start.argv],
+      ...[tool("sh"), root.script("container", SCRIPT), start.name, start.cwd, ...command],
     ],
-    stdin: "null",
+    stdin: start.stdin ? "piped" : "null",
     stdout: "piped",
     stderr: "piped",
     clearEnv: true,
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
   }).spawn();
+  const streams = new ContainerStreams(start.stdin ? process.stdin : undefined, process.pid, start.tty === true);
+  const write = (name: OutputName, chunk: Uint8Array) => {
+    start.log.write(name, chunk);
+    streams.output(name, chunk);
+  };
   let complaint = "";
   let started = false;
   const stderr = process.stderr.getReader(), stdout = process.stdout.getReader();
   const errors = drain(stderr, (chunk) => {
-    if (started) start.log.write("stderr", chunk);
+    if (started) write("stderr", chunk);
     else complaint += new TextDecoder().decode(chunk);
   });
   const { pid, rest } = await handshake(stdout);
   if (!pid) {
     await Promise.all([errors, process.status]);
+    streams.end();
     throw new MeshError("container_setup", complaint.trim() || "the container's set-up ended early");
   }
   started = true;
-  if (complaint !== "") start.log.write("stderr", new TextEncoder().encode(complaint));
-  if (rest.length > 0) start.log.write("stdout", rest);
-  const output = drain(stdout, (chunk) => start.log.write("stdout", chunk));
+  if (complaint !== "") write("stderr", new TextEncoder().encode(complaint));
+  if (rest.length > 0) write("stdout", rest);
+  const output = drain(stdout, (chunk) => write("stdout", chunk));
   const mountNamespace = link(`/proc/${pid}/ns/mnt`);
   const exited = (async () => {
     const status = await process.status;
@@ -118,11 +133,13 @@ export async function startContainer(
     await Promise.race([Promise.all([output, errors]), delay(2000)]);
     await Promise.all([stdout.cancel().catch(() => {}), stderr.cancel().catch(() => {})]);
     await Promise.all([output, errors]);
+    streams.end();
     return status.signal ? { code: status.code, signal: status.signal } : { code: status.code };
   })();
   return {
     pid,
     exited,
+    streams,
     signal(name) {
       try {
         Deno.kill(pid, name);
@@ -238,15 +255,6 @@ function orphansOf(sandbox: Sandbox): number[] {
   if (!sandbox.hostPID) return childrenOf(sandbox.pid);
   // Without a PID namespace of the pod they belong to the engine's first process.
   return [...Deno.readDirSync("/proc")].map((entry) => Number(entry.name)).filter((pid) => pid > 1);
-}
-
-/** Direct children of a process. */
-export function childrenOf(pid: number): number[] {
-  try {
-    return Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
 }
 
 function link(path: string): string | undefined {

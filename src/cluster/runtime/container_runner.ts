@@ -1,6 +1,6 @@
 import { describeError } from "../../core/errors.ts";
 import { sleep } from "../../core/backoff.ts";
-import type { KubeObject } from "../contracts.ts";
+import type { ExecSession, KubeObject } from "../contracts.ts";
 import { type Exit, type RunningContainer, startContainer } from "./container.ts";
 import { CONTAINER_CACHE } from "./code_cache.ts";
 import type { NodeContext } from "./context.ts";
@@ -57,7 +57,9 @@ export class ContainerRunner {
   constructor(context: NodeContext, handle: PodHandle, container: any, kind: ContainerKind) {
     this.#context = context;
     this.#handle = handle;
-    const held = [...handle.pod.status?.containerStatuses ?? [], ...handle.pod.status?.initContainerStatuses ?? []]
+    const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = handle.pod.status ??
+      {};
+    const held = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses]
       .find((one: any) => one.name === container.name);
     const was = held?.state?.running
       ? {
@@ -85,12 +87,19 @@ export class ContainerRunner {
 
   get #spec(): any {
     const spec = this.#handle.pod.spec ?? {};
-    return [...spec.containers ?? [], ...spec.initContainers ?? []].find((one: any) => one.name === this.name);
+    return [...spec.containers ?? [], ...spec.initContainers ?? [], ...spec.ephemeralContainers ?? []]
+      .find((one: any) => one.name === this.name);
   }
 
   /** Where commands run in the container now, or undefined while it does not run. */
   get execTarget(): ExecTarget | undefined {
     return this.#running ? this.#target : undefined;
+  }
+
+  /** Joins a client to the main process; undefined while none runs. */
+  attach(options: { stdin: boolean; stdout: boolean; stderr: boolean }): ExecSession | undefined {
+    const { stdinOnce } = this.#spec ?? {};
+    return this.#running?.streams.attach(this.#running.pid, options, stdinOnce === true);
   }
 
   get liveLog(): LogFile | undefined {
@@ -201,6 +210,7 @@ export class ContainerRunner {
       ];
       this.#running = await startContainer(this.#sandbox!, this.#context.root, dir, this.#context.ids, {
         ...{ name: this.name, argv, env, cwd, mounts, security, log },
+        ...{ stdin: container.stdin === true, tty: container.tty === true },
       });
       this.#target = { sandbox: this.#sandbox!, pid: this.#running.pid, dir: `${dir}/containers/${this.name}`, cwd };
     } catch (error) {

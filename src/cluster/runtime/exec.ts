@@ -1,8 +1,9 @@
 import { ApiError } from "../api_error.ts";
 import type { ExecSession } from "../contracts.ts";
-import { childrenOf, enterArgs } from "./container.ts";
-import { run, tool } from "./host.ts";
+import { enterArgs } from "./container.ts";
+import { tool } from "./host.ts";
 import type { Sandbox } from "./sandbox.ts";
+import { descendants, resizeTerminal, withTerminal } from "./terminal.ts";
 
 /** Where a command is to run. */
 export interface ExecTarget {
@@ -69,7 +70,7 @@ export function execSession(
   options: { stdin: boolean; stdout: boolean; stderr: boolean; tty: boolean },
 ): ExecSession {
   if (command.length === 0) throw ApiError.badRequest("you must specify at least one command for the container");
-  const process = spawn(commandLine(target, options.tty ? terminal(command) : command), options.stdin);
+  const process = spawn(commandLine(target, options.tty ? withTerminal(command) : command), options.stdin);
   let ended = false;
   const exit = process.status.then((status) => {
     ended = true;
@@ -87,7 +88,9 @@ export function execSession(
     ...(options.stderr && !options.tty ? { stderr: process.stderr } : {}),
     resize(columns, rows) {
       if (options.tty) {
-        resizing = resizing.then(() => resizeTerminal(target, process.pid, () => ended, columns, rows)).catch(() => {});
+        resizing = resizing.then(() => resizeTerminal(target.pid, process.pid, () => ended, columns, rows)).catch(
+          () => {},
+        );
       }
     },
     exit,
@@ -112,41 +115,6 @@ export async function endAll(helper: number, ended: () => boolean): Promise<void
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-}
-
-/** util-linux `script` gives the command a terminal of the container's own devpts. */
-function terminal(command: string[]): string[] {
-  const quoted = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
-  return [tool("env"), "TERM=xterm", tool("script"), "-q", "-e", "-E", "never", "-c", `exec ${quoted}`, "/dev/null"];
-}
-
-/** Sets the size of the terminal that the command under `script` has, once it has one. */
-async function resizeTerminal(
-  target: ExecTarget,
-  helper: number,
-  ended: () => boolean,
-  columns: number,
-  rows: number,
-): Promise<void> {
-  while (!ended()) {
-    for (const pid of descendants(helper).reverse()) {
-      let device: string;
-      try {
-        device = Deno.readLinkSync(`/proc/${pid}/fd/0`);
-      } catch {
-        continue;
-      }
-      if (!/^\/dev\/pts\/\d+$/.test(device)) continue;
-      const size = ["cols", String(columns), "rows", String(rows)];
-      await run([tool("nsenter"), "-t", String(target.pid), "-m", tool("stty"), "-F", device, ...size]);
-      return;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-function descendants(pid: number): number[] {
-  return childrenOf(pid).flatMap((child) => [child, ...descendants(child)]);
 }
 
 /** Both streams as one, in the order in which their parts come. */

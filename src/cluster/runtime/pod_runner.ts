@@ -55,6 +55,14 @@ export class PodRunner implements PodHandle {
       ),
       ...(spec.containers ?? []).map((one: any) => new ContainerRunner(context, this, one, "main")),
     ];
+    // They ran before this engine started, and never run again.
+    for (const held of pod.status?.ephemeralContainerStatuses ?? []) {
+      const container = (spec.ephemeralContainers ?? []).find((one: any) => one.name === held.name);
+      if (!container) continue;
+      const runner = new ContainerRunner(context, this, container, "ephemeral"), { record } = runner;
+      Object.assign(record, { state: record.lastState, lastState: {}, restartCount: 0 });
+      this.containers.push(runner);
+    }
   }
 
   get pod(): KubeObject {
@@ -98,8 +106,21 @@ export class PodRunner implements PodHandle {
     this.#pod = pod;
     const metadata = (object: KubeObject) => JSON.stringify([object.metadata.labels, object.metadata.annotations]);
     if (metadata(before) !== metadata(pod)) void this.refreshVolumes();
+    this.#runEphemeral();
     // Readiness gates and the conditions of others count for Ready.
     if ((pod.spec?.readinessGates ?? []).length > 0) this.changed();
+  }
+
+  /** Starts the ephemeral containers that have been added, each once. */
+  #runEphemeral(): void {
+    const sandbox = this.#sandbox;
+    if (!sandbox || this.#stopping.signal.aborted || !this.containers.some((one) => one.record.state.running)) return;
+    for (const container of this.#pod.spec?.ephemeralContainers ?? []) {
+      if (this.containers.some((one) => one.name === container.name)) continue;
+      const runner = new ContainerRunner(this.#context, this, container, "ephemeral");
+      this.containers.push(runner);
+      void runner.run(sandbox, "Never");
+    }
   }
 
   usesObject(kind: "ConfigMap" | "Secret", name: string): boolean {

@@ -1,6 +1,7 @@
 import type { KubeObject } from "../contracts.ts";
 
-export type ContainerKind = "init" | "sidecar" | "main";
+/** Ephemeral containers are added to a running pod to look into it (`kubectl debug`), and count for nothing in its state. */
+export type ContainerKind = "init" | "sidecar" | "main" | "ephemeral";
 
 /** A container's state as `status.containerStatuses[].state` holds it: one of the three is set. */
 export interface ContainerState {
@@ -87,7 +88,8 @@ interface Condition {
 
 /** The whole `status` of a pod as the kubelet writes it. Conditions that others own are kept. */
 export function podStatus(pod: KubeObject, facts: PodFactsForStatus): Record<string, any> {
-  const { records, now } = facts;
+  const { now } = facts;
+  const records = facts.records.filter((one) => one.kind !== "ephemeral");
   const restartPolicy = pod.spec?.restartPolicy ?? "Always";
   const phase = facts.failure ? "Failed" : podPhase(records, restartPolicy);
   const done = phase === "Succeeded" || phase === "Failed";
@@ -136,7 +138,7 @@ export function podStatus(pod: KubeObject, facts: PodFactsForStatus): Record<str
     conditions.push({ type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: facts.startTime });
   }
   const statuses = (kinds: ContainerKind[]) =>
-    records.filter((one) => kinds.includes(one.kind)).map((one) => ({
+    facts.records.filter((one) => kinds.includes(one.kind)).map((one) => ({
       name: one.name,
       image: one.image,
       imageID: one.containerID ? `ambientd://${one.image}` : "",
@@ -147,7 +149,7 @@ export function podStatus(pod: KubeObject, facts: PodFactsForStatus): Record<str
       started: one.kind === "init" ? Boolean(one.state.running) : one.started && Boolean(one.state.running),
       restartCount: one.restartCount,
     }));
-  const initStatuses = statuses(["init", "sidecar"]);
+  const initStatuses = statuses(["init", "sidecar"]), ephemeralStatuses = statuses(["ephemeral"]);
   return {
     phase,
     reason: facts.failure?.reason ?? null,
@@ -160,6 +162,7 @@ export function podStatus(pod: KubeObject, facts: PodFactsForStatus): Record<str
     startTime: facts.startTime,
     observedGeneration: pod.metadata.generation ?? null,
     ...(initStatuses.length > 0 ? { initContainerStatuses: initStatuses } : {}),
+    ...(ephemeralStatuses.length > 0 ? { ephemeralContainerStatuses: ephemeralStatuses } : {}),
     containerStatuses: statuses(["main"]).sort((a, b) => a.name < b.name ? -1 : 1),
   };
 }

@@ -229,6 +229,15 @@ export class FakeBackend implements PodBackend {
     return { stdout: say(`out ${command.join(" ")}`), stderr: say("err"), resize: () => {}, exit: exit.promise, kill };
   }
 
+  attach(
+    namespace: string,
+    name: string,
+    container: string,
+    options: { stdin: boolean },
+  ): Promise<ExecSession> {
+    return this.exec(namespace, name, container, options.stdin ? ["cat"] : ["attached"], options);
+  }
+
   dial(_namespace: string, _name: string, port: number): Promise<PodConnection> {
     if (port !== 7) return Promise.reject(new Error(`connection to port ${port} refused`));
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();

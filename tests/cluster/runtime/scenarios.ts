@@ -474,6 +474,65 @@ export const SCENARIOS: Record<string, (lab: Lab) => Promise<void>> = {
     for (const name of ["echo-a", "echo-b", "client", "itself"]) lab.delete(name, 0);
   },
 
+  async "attaching joins a container's own process, a second time too, and ephemeral containers join a pod"(lab) {
+    const { backend } = lab.runtime;
+    const say = async (session: { stdin?: WritableStream<Uint8Array> }, text: string) => {
+      const writer = session.stdin!.getWriter();
+      await writer.write(new TextEncoder().encode(text));
+      writer.releaseLock();
+    };
+    const reading = (stream: ReadableStream<Uint8Array>) => {
+      let text = "";
+      void (async () => {
+        for await (const chunk of stream) text += new TextDecoder().decode(chunk);
+      })().catch(() => {});
+      return (wanted: RegExp) => lab.until(() => assert.match(text, wanted));
+    };
+    const reader = `echo ready; while read -r line; do echo "got $line"; [ "$line" != bye ] || exit 7; done`;
+    lab.pod("reader", {
+      restartPolicy: "Never",
+      containers: [{ name: "c", image: "busybox", stdin: true, command: ["sh", "-c", reader] }],
+    });
+    await lab.ready("reader");
+    const options = { stdin: true, stdout: true, stderr: true, tty: false };
+    const first = await backend.attach("default", "reader", "c", options);
+    const seen = reading(first.stdout);
+    await seen(/^ready\n/);
+    await say(first, "one\n");
+    await seen(/got one/);
+    first.kill();
+    assert.equal(await first.exit, 0);
+    assert.ok(lab.container("reader").state.running, "leaving does not end the container");
+
+    lab.api.patch({ group: "", resource: "pods" }, "default", "reader", "strategic", {
+      spec: {
+        ephemeralContainers: [{
+          name: "debugger",
+          image: "busybox",
+          stdin: true,
+          tty: true,
+          command: ["sh", "-c", "tty; read -r word; echo $word; exit 3"],
+        }],
+      },
+    }, { subresource: "ephemeralcontainers" });
+    const state = () => lab.status("reader").ephemeralContainerStatuses?.[0]?.state ?? {};
+    await lab.until(() => assert.ok(state().running));
+    const debug = await backend.attach("default", "reader", "debugger", { ...options, tty: true });
+    const onTerminal = reading(debug.stdout);
+    await onTerminal(/\/dev\/pts\/\d/);
+    await say(debug, "hello\n");
+    await onTerminal(/hello\r\n/);
+    await lab.until(() => assert.equal(state().terminated?.exitCode, 3));
+    assert.equal(lab.status("reader").phase, "Running");
+
+    const second = await backend.attach("default", "reader", "c", options);
+    await say(second, "bye\n");
+    await reading(second.stdout)(/got bye/);
+    assert.equal(await second.exit, 0);
+    assert.equal((await lab.ended("reader")).status.containerStatuses[0].state.terminated.exitCode, 7);
+    assert.throws(() => backend.attach("default", "reader", "c", options), /not running/);
+  },
+
   async "a chained CNI plugin is called; while it fails the pod waits"(lab) {
     const fs = `${lab.dataDir}/nodes/${NODES[0]}/fs`, config = `${fs}/etc/cni/net.d/10-ambientd.conflist`;
     const original = Deno.readTextFileSync(config), conflist = JSON.parse(original);

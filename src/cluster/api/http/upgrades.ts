@@ -17,16 +17,6 @@ const TUNNEL = "SPDY/3.1+portforward.k8s.io";
 const MESSAGE_LIMIT = 4 * 1024 * 1024;
 const PING_INTERVAL_MS = 30_000;
 
-/** A backend that can join a container's own process; without it, attaching shows the container's output only. */
-type AttachingBackend = PodBackend & {
-  attach?(
-    namespace: string,
-    pod: string,
-    container: string,
-    options: { stdin: boolean; stdout: boolean; stderr: boolean; tty: boolean },
-  ): Promise<ExecSession>;
-};
-
 /** Answers a request that wants to turn into another protocol: exec, attach and port-forward. */
 export function handleUpgrade(
   gateway: Gateway,
@@ -59,7 +49,7 @@ function noStreams(): ApiError {
   return ApiError.badRequest("unable to upgrade: this resource has no streams");
 }
 
-function backendOf(gateway: Gateway): AttachingBackend {
+function backendOf(gateway: Gateway): PodBackend {
   const backend = gateway.backend();
   if (!backend) throw serviceUnavailable("pods cannot run yet: no node has started");
   return backend;
@@ -144,26 +134,9 @@ function upgradeExec(call: Call, socket: Duplex, head: Uint8Array, protocol: str
   if (protocol !== "websocket") throw ApiError.badRequest("unable to upgrade: only WebSockets are served here");
   const start = (): Promise<ExecSession> => {
     if (subresource === "exec") return backend.exec(namespace, name, container, command, options);
-    if (backend.attach) return backend.attach(namespace, name, container, options);
-    return Promise.resolve(followLogs(backend, namespace, name, container));
+    return backend.attach(namespace, name, container, options);
   };
   openWebSocket(call, socket, head, CHANNEL_PROTOCOLS, (webSocket) => serveExec(webSocket, start));
-}
-
-/** The output of a container from now on, as a session that ends with it. */
-function followLogs(backend: PodBackend, namespace: string, pod: string, container: string): ExecSession {
-  const reader = backend.logs(namespace, pod, container, { follow: true, tailLines: 0 }).getReader();
-  const { promise: exit, resolve } = Promise.withResolvers<number>();
-  const stdout = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = await reader.read();
-      if (!done) return controller.enqueue(value);
-      controller.close();
-      resolve(0);
-    },
-    cancel: () => reader.cancel(),
-  });
-  return { stdout, resize: () => {}, exit, kill: () => void reader.cancel().catch(() => {}) };
 }
 
 function upgradePortForward(call: Call, socket: Duplex, head: Uint8Array, protocol: string): void {
