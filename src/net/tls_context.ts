@@ -7,11 +7,11 @@ export type TlsRole = "client" | "server";
 
 /** What a TLS context is made from. */
 export interface TlsMaterial {
-  /** Leaf, then intermediates. */
+  /** Leaf, then intermediates; "" for a client that shows no certificate. */
   chainPem: string;
-  /** PKCS#8 or SEC1. */
+  /** PKCS#8 or SEC1; "" without a certificate. */
   keyPem: string;
-  /** Trust anchors for the peer's chain; an intermediate may be one. */
+  /** Trust anchors for the peer's chain; an intermediate may be one. "" where the peer's certificate is not verified. */
   rootsPem: string;
   /** Revoked certificates are refused; a certificate whose CRL is not here is tolerated. */
   crlPem?: string;
@@ -20,8 +20,15 @@ export interface TlsMaterial {
 export interface TlsOptions {
   /** Protocols in order of preference. */
   alpn?: readonly string[];
-  /** Whether a server demands a certificate of its clients (and a client verifies its server): always, in a mesh. */
-  mutual?: boolean;
+  /**
+   * Whether a server demands a certificate of its clients (and a client verifies its server's): always, in a mesh. `optional`: a
+   * server's clients may show none, but what they show is verified.
+   */
+  mutual?: boolean | "optional";
+  /** TLS 1.3 unless an outside world must be spoken to. */
+  minVersion?: "TLSv1_2" | "TLSv1_3";
+  /** A client sends this as SNI; whether the certificate is for it is for the caller to check. */
+  serverName?: string;
 }
 
 /** What is wrong with TLS material or a handshake. */
@@ -29,10 +36,10 @@ export type TlsErrorCode = "tls_material" | "tls_failure";
 
 const CTRL_MODE = 33, CTRL_READ_AHEAD = 41, CTRL_SESSION_CACHE = 44, CTRL_GROUPS = 92, CTRL_MIN = 123, CTRL_MAX = 124;
 const CTRL_EXTRA_CHAIN = 14;
-const TLS1_3 = 0x304n;
+const TLS1_2 = 0x303n, TLS1_3 = 0x304n;
 const MODE_PARTIAL_WRITE = 1n, MODE_MOVING_BUFFER = 2n, MODE_RELEASE_BUFFERS = 16n;
 const OP_IGNORE_UNEXPECTED_EOF = 0x80n, OP_NO_TICKET = 0x4000n, OP_SERVER_PREFERENCE = 0x400000n;
-const VERIFY_PEER_REQUIRED = 3;
+const VERIFY_PEER = 1, VERIFY_PEER_REQUIRED = 3;
 const FLAG_CRL_CHECK = 0x4n, FLAG_PARTIAL_CHAIN = 0x80000n;
 
 /** One `recv` of up to this much feeds many records; off or smaller costs 5-30 % of bulk throughput. */
@@ -40,6 +47,9 @@ const READ_BUFFER = 256n * 1024n;
 
 /** ztunnel's order. */
 const SUITES = "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256";
+/** TLS 1.2, where it is allowed: forward secrecy and authenticated encryption alone, as Istio's gateways. */
+const CIPHERS_1_2 = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:" +
+  "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 /** The first list that the library knows is used: the post-quantum group comes with OpenSSL 3.5. */
 const GROUPS = ["X25519MLKEM768:X25519:P-256:P-384", "X25519:P-256:P-384"];
 
@@ -55,6 +65,8 @@ const registry = new FinalizationRegistry<Deno.PointerObject>((context) => opens
 export class TlsContext {
   /** `SSL_CTX *` */
   readonly handle: Deno.PointerObject;
+  /** The SNI of connections made from it, with its final NUL; null sends none. */
+  readonly serverName: Uint8Array<ArrayBuffer> | null;
 
   /** @throws MeshError `tls_material`, `library_missing` */
   constructor(readonly role: TlsRole, material: TlsMaterial, options: TlsOptions = {}) {
@@ -64,7 +76,8 @@ export class TlsContext {
     if (handle === null) throw new MeshError("tls_material", `cannot make a TLS context: ${opensslReason()}`);
     this.handle = handle;
     registry.register(this, handle);
-    ssl.SSL_CTX_ctrl(handle, CTRL_MIN, TLS1_3, null);
+    this.serverName = options.serverName ? cstring(options.serverName) : null;
+    ssl.SSL_CTX_ctrl(handle, CTRL_MIN, options.minVersion === "TLSv1_2" ? TLS1_2 : TLS1_3, null);
     ssl.SSL_CTX_ctrl(handle, CTRL_MAX, TLS1_3, null);
     ssl.SSL_CTX_ctrl(handle, CTRL_MODE, MODE_PARTIAL_WRITE | MODE_MOVING_BUFFER | MODE_RELEASE_BUFFERS, null);
     ssl.SSL_CTX_ctrl(handle, CTRL_READ_AHEAD, 1n, null);
@@ -73,11 +86,16 @@ export class TlsContext {
     ssl.SSL_CTX_set_options(handle, OP_NO_TICKET | OP_SERVER_PREFERENCE | OP_IGNORE_UNEXPECTED_EOF);
     ssl.SSL_CTX_set_num_tickets(handle, 0n);
     ssl.SSL_CTX_set_ciphersuites(handle, cstring(SUITES));
+    if (options.minVersion === "TLSv1_2") ssl.SSL_CTX_set_cipher_list(handle, cstring(CIPHERS_1_2));
     GROUPS.some((list) => ssl.SSL_CTX_ctrl(handle, CTRL_GROUPS, 0n, cstring(list)) === 1n);
     ssl.ERR_clear_error();
-    loadCertificate(handle, material);
-    loadRoots(handle, material);
-    if (options.mutual ?? true) ssl.SSL_CTX_set_verify(handle, VERIFY_PEER_REQUIRED, null);
+    const mutual = options.mutual ?? true;
+    if (role === "server" || material.chainPem !== "") loadCertificate(handle, material);
+    const verify = mutual === true ? VERIFY_PEER_REQUIRED : VERIFY_PEER;
+    if (mutual !== false) {
+      ssl.SSL_CTX_set_verify(handle, verify, null);
+      loadRoots(handle, material, verify);
+    }
     if (options.alpn && options.alpn.length > 0) setAlpn(handle, role, options.alpn);
   }
 }
@@ -135,7 +153,7 @@ function loadCertificate(handle: Deno.PointerObject, { chainPem, keyPem }: TlsMa
   }
 }
 
-function loadRoots(handle: Deno.PointerObject, { rootsPem, crlPem }: TlsMaterial): void {
+function loadRoots(handle: Deno.PointerObject, { rootsPem, crlPem }: TlsMaterial, verify: number): void {
   const ssl = openssl();
   const store = ssl.SSL_CTX_get_cert_store(handle);
   const count = eachPem(rootsPem, ssl.PEM_read_bio_X509, (certificate) => {
@@ -152,7 +170,7 @@ function loadRoots(handle: Deno.PointerObject, { rootsPem, crlPem }: TlsMaterial
     ssl.X509_CRL_free(crl);
   });
   ssl.X509_VERIFY_PARAM_set_flags(param, FLAG_CRL_CHECK);
-  ssl.SSL_CTX_set_verify(handle, VERIFY_PEER_REQUIRED, tolerateUnknownStatus.pointer);
+  ssl.SSL_CTX_set_verify(handle, verify, tolerateUnknownStatus.pointer);
 }
 
 // Callbacks are made when the module loads and live as long as the thread: OpenSSL may call them at any handshake.

@@ -25,6 +25,7 @@ export interface TlsPeer {
 export type HandshakeCallback = (error: MeshError<TlsErrorCode> | null) => void;
 
 const ERROR_WANT_READ = 2, ERROR_WANT_WRITE = 3, ERROR_ZERO_RETURN = 6;
+const CTRL_SET_SERVER_NAME = 55, SERVER_NAME_HOST = 0n;
 const SCRATCH = allocate(16);
 
 /** TLS over something that carries its records: a socket, or a stream of another connection. */
@@ -57,6 +58,9 @@ export abstract class TlsTransport extends Transport implements Runnable {
     this.#handle = handle;
     if (context.role === "server") this.ssl.SSL_set_accept_state(handle);
     else this.ssl.SSL_set_connect_state(handle);
+    if (context.serverName !== null && context.role === "client") {
+      this.ssl.SSL_ctrl(handle, CTRL_SET_SERVER_NAME, SERVER_NAME_HOST, context.serverName);
+    }
     this.ssl.BIO_up_ref(this.ring.sink);
     this.ssl.SSL_set0_wbio(handle, this.ring.sink);
     this.#timer = reactor.setTimer(timeoutMs, () => this.#failHandshake("the handshake took too long"));
@@ -302,6 +306,16 @@ export abstract class TlsTransport extends Transport implements Runnable {
     const records = this.ring.take();
     if (records > 0) this.sendRecords(records);
     if (this.#handle !== null && this.drained) this.finishCarrier();
+  }
+
+  /** Tells the peer that no more will be written, and goes on reading: for byte streams, whose directions end one by one. */
+  endOutput(): void {
+    if (this.#handle === null || this.#finishing) return;
+    this.ssl.ERR_clear_error();
+    this.ssl.SSL_shutdown(this.#handle);
+    this.ssl.ERR_clear_error();
+    const records = this.ring.take();
+    if (records > 0) this.sendRecords(records);
   }
 
   override abort(): void {

@@ -25,6 +25,7 @@ const SSL_SYMBOLS = {
   SSL_CTX_get_cert_store: { parameters: ["pointer"], result: "pointer" },
   SSL_CTX_get0_param: { parameters: ["pointer"], result: "pointer" },
   SSL_new: { parameters: ["pointer"], result: "pointer" },
+  SSL_ctrl: { parameters: ["pointer", "i32", "i64", "buffer"], result: "i64" },
   SSL_free: { parameters: ["pointer"], result: "void" },
   SSL_select_next_proto: {
     parameters: ["pointer", "pointer", ADDR, "u32", "pointer", "u32"],

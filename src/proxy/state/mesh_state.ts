@@ -32,6 +32,9 @@ export interface MeshView {
   endpoint(serviceKey: string, workloadUid: string): Endpoint | undefined;
 }
 
+/** Told after an applied update; `services` are the keys of those whose definition or endpoints it touched. */
+export type MeshListener = (services: ReadonlySet<string>) => void;
+
 interface CidrVip {
   readonly network: string;
   readonly cidr: Cidr;
@@ -53,7 +56,9 @@ export class MeshState implements MeshView {
   readonly #byServiceHostname = new MultiMap<Service>();
   #cidrs: CidrVip[] = [];
   readonly #endpoints = new Map<string, Map<string, Endpoint>>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<MeshListener>();
+  /** Services that the update under way has touched; kept only while somebody listens. */
+  #touched = new Set<string>();
 
   upsertWorkload(workload: Workload): void {
     this.#forgetWorkload(workload.uid);
@@ -65,6 +70,7 @@ export class MeshState implements MeshView {
     if (workload.hostname !== "") this.#byHostname.add(workload.hostname, workload);
     this.#byName.add(`${workload.namespace}/${workload.name}`, workload);
     for (const [key, ports] of workload.services) {
+      this.#touch(key);
       let known = this.#endpoints.get(key);
       if (!known) this.#endpoints.set(key, known = new Map());
       known.set(workload.uid, { workload, ports });
@@ -74,6 +80,7 @@ export class MeshState implements MeshView {
   upsertService(service: Service): void {
     const key = serviceKey(service);
     this.#forgetService(key);
+    this.#touch(key);
     this.#services.set(key, service);
     this.#byServiceHostname.add(service.hostname, service);
     for (const vip of service.addresses) {
@@ -93,13 +100,19 @@ export class MeshState implements MeshView {
 
   /** Tells those who wait for something to arrive that an update has been applied. */
   changed(): void {
-    for (const listener of [...this.#listeners]) listener();
+    const touched = this.#touched;
+    this.#touched = new Set();
+    for (const listener of [...this.#listeners]) listener(touched);
   }
 
   /** Calls back after every applied update until the result is called. */
-  onChange(listener: () => void): () => void {
+  onChange(listener: MeshListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  #touch(key: string): void {
+    if (this.#listeners.size > 0) this.#touched.add(key);
   }
 
   workload(uid: string): Workload | undefined {
@@ -175,6 +188,7 @@ export class MeshState implements MeshView {
     if (old.hostname !== "") this.#byHostname.delete(old.hostname, old);
     this.#byName.delete(`${old.namespace}/${old.name}`, old);
     for (const key of old.services.keys()) {
+      this.#touch(key);
       const known = this.#endpoints.get(key);
       if (known?.delete(uid) && known.size === 0) this.#endpoints.delete(key);
     }
@@ -185,6 +199,7 @@ export class MeshState implements MeshView {
     const old = this.#services.get(key);
     if (!old) return false;
     this.#services.delete(key);
+    this.#touch(key);
     this.#byServiceHostname.delete(old.hostname, old);
     for (const vip of old.addresses) {
       if (vip.length === undefined) this.#byVip.delete(`${vip.network}/${vip.address}`, old);

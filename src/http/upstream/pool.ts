@@ -1,0 +1,311 @@
+import type { SocketAddress } from "../../net/mod.ts";
+import type { Timer } from "../../net/timers.ts";
+import type { ClientConnection, ClientConnectionOwner, StreamError } from "../stream.ts";
+import type { Attempt } from "./attempt.ts";
+import type { Cluster } from "./cluster.ts";
+import type { Carrier } from "./codecs.ts";
+import { connectHost, type Connecting } from "./connector.ts";
+import type { Host } from "./host.ts";
+import { type UpstreamError, upstreamError } from "./types.ts";
+
+/** Requests that one connection being made is counted on for, with HTTP/2, before another is begun. */
+const H2_STREAMS_EXPECTED = 100;
+
+/** A connection of a pool, and what the pool knows about it. */
+export class PooledConnection implements ClientConnectionOwner {
+  readonly pool: HttpPool;
+  readonly connection: ClientConnection;
+  readonly remote: SocketAddress;
+  readonly local: SocketAddress;
+  /** On the pool's stack of connections that take requests. */
+  ready = false;
+  /** Since when it has had no request; on the reactor's clock. */
+  idleSince: number;
+
+  constructor(pool: HttpPool, connection: ClientConnection, carrier: Carrier) {
+    this.pool = pool;
+    this.connection = connection;
+    this.remote = carrier.remote;
+    this.local = carrier.local;
+    this.idleSince = pool.cluster.reactor.now;
+  }
+
+  onCapacity(_connection: ClientConnection): void {
+    this.pool.onCapacity(this);
+  }
+
+  onClosed(_connection: ClientConnection, _error: StreamError | null): void {
+    this.pool.onClosed(this);
+  }
+}
+
+/**
+ * Connections of one HTTP version to one host. HTTP/1.1 connections that are free lie on a stack, so that the warmest is used and
+ * the others grow old; HTTP/2 connections stay on it while the peer takes streams. Requests without a connection wait in order.
+ */
+export class HttpPool {
+  readonly cluster: Cluster;
+  readonly host: Host;
+  readonly http2: boolean;
+  readonly #ready: PooledConnection[] = [];
+  readonly #all = new Set<PooledConnection>();
+  readonly #connecting = new Set<Connecting>();
+  #first: Attempt | null = null;
+  #last: Attempt | null = null;
+  #pending = 0;
+  #sweep: Timer | null = null;
+  #draining = false;
+
+  constructor(cluster: Cluster, host: Host, http2: boolean) {
+    this.cluster = cluster;
+    this.host = host;
+    this.http2 = http2;
+  }
+
+  /** Connections that are up. */
+  get size(): number {
+    return this.#all.size;
+  }
+
+  get pending(): number {
+    return this.#pending;
+  }
+
+  /** Sends the attempt's request on a connection that is up, or queues it until there is one. */
+  dispatch(attempt: Attempt): void {
+    if (this.#first === null && this.#sendNow(attempt)) return;
+    const { breakers } = this.cluster;
+    if (breakers.pending >= breakers.maxPending) {
+      breakers.overflows++;
+      return attempt.fail(upstreamError("overflow", `too many requests wait for "${this.cluster.name}"`));
+    }
+    this.#enqueue(attempt);
+    this.#connectAsNeeded();
+  }
+
+  /** True when the attempt is dealt with, one way or the other. */
+  #sendNow(attempt: Attempt): boolean {
+    for (;;) {
+      const pooled = this.#take();
+      if (pooled === null) return false;
+      const { breakers } = this.cluster;
+      if (breakers.requests >= breakers.maxRequests) {
+        breakers.overflows++;
+        attempt.fail(upstreamError("overflow", `too many requests are under way to "${this.cluster.name}"`));
+        return true;
+      }
+      const { connection } = pooled;
+      const limit = this.cluster.maxRequestsPerConnection;
+      // One less to give, before anything that the request calls back can look for a connection.
+      if (!this.http2) this.#unready(pooled);
+      const last = limit > 0 && connection.requests + 1 >= limit;
+      if (last && pooled.ready) this.#unready(pooled);
+      const sent = attempt.send(pooled);
+      if (last && connection.open) connection.drain();
+      if (pooled.ready && connection.capacity <= 0) this.#unready(pooled);
+      if (sent) return true;
+      // It refused: it is not to be asked again before it reports capacity.
+      if (pooled.ready) this.#unready(pooled);
+    }
+  }
+
+  /** The connection to use next, still on the stack. */
+  #take(): PooledConnection | null {
+    const ready = this.#ready;
+    while (ready.length > 0) {
+      const top = ready[ready.length - 1];
+      if (top.connection.open && top.connection.capacity > 0) return top;
+      ready.pop();
+      top.ready = false;
+    }
+    return null;
+  }
+
+  #unready(pooled: PooledConnection): void {
+    const ready = this.#ready;
+    pooled.ready = false;
+    if (ready[ready.length - 1] === pooled) {
+      ready.pop();
+      return;
+    }
+    const at = ready.indexOf(pooled);
+    if (at >= 0) ready.splice(at, 1);
+  }
+
+  // --- the queue
+
+  #enqueue(attempt: Attempt): void {
+    attempt.await();
+    attempt.previous = this.#last;
+    attempt.next = null;
+    if (this.#last === null) this.#first = attempt;
+    else this.#last.next = attempt;
+    this.#last = attempt;
+    this.#pending++;
+    this.cluster.breakers.pending++;
+  }
+
+  /** Takes a waiting attempt out of the queue. */
+  forget(attempt: Attempt): void {
+    const { previous, next } = attempt;
+    if (previous === null) this.#first = next;
+    else previous.next = next;
+    if (next === null) this.#last = previous;
+    else next.previous = previous;
+    attempt.previous = attempt.next = null;
+    this.#pending--;
+    this.cluster.breakers.pending--;
+    // A connection that nobody waits for any more is finished all the same: the next request will want it.
+  }
+
+  #servePending(): void {
+    while (this.#first !== null) {
+      const attempt = this.#first;
+      if (this.#take() === null) return this.#connectAsNeeded();
+      this.forget(attempt);
+      if (!this.#sendNow(attempt)) {
+        this.#enqueue(attempt);
+        return this.#connectAsNeeded();
+      }
+    }
+  }
+
+  #failPending(error: UpstreamError): void {
+    // Those who come meanwhile (a retry at once) wait for the next connection.
+    let left = this.#pending;
+    while (left-- > 0 && this.#first !== null) {
+      const attempt = this.#first;
+      this.forget(attempt);
+      this.cluster.onLocalFailure(this.host, error.code === "connection_timeout");
+      attempt.fail(error);
+    }
+  }
+
+  // --- connections
+
+  #connectAsNeeded(): void {
+    const { breakers } = this.cluster;
+    for (;;) {
+      const promised = this.#connecting.size * (this.http2 ? H2_STREAMS_EXPECTED : 1);
+      if (this.#pending <= promised) return;
+      if (!breakers.mayConnect(this.#all.size + this.#connecting.size)) return this.cluster.waitForRoom(this);
+      this.#connect();
+    }
+  }
+
+  #connect(): void {
+    const { cluster, host } = this;
+    cluster.breakers.connections++;
+    host.connections++;
+    const connecting = connectHost(cluster, host, this.http2 ? "h2" : "http/1.1", (error, carrier) => {
+      this.#connecting.delete(connecting);
+      if (error !== null) {
+        this.#lost();
+        this.#failPending(error);
+        return this.#connectAsNeeded();
+      }
+      this.#begin(carrier!);
+    });
+    this.#connecting.add(connecting);
+  }
+
+  #begin(carrier: Carrier): void {
+    const { codecs, reactor } = this.cluster;
+    const connection = this.http2 ? codecs.http2(reactor, carrier) : codecs.http1(reactor, carrier);
+    const pooled = new PooledConnection(this, connection, carrier);
+    connection.owner = pooled;
+    this.#all.add(pooled);
+    this.cluster.onConnected(this.host);
+    if (!connection.open) return this.onClosed(pooled);
+    this.onCapacity(pooled);
+    if (this.#draining && this.#pending === 0 && connection.open) connection.drain();
+  }
+
+  #lost(): void {
+    this.cluster.breakers.connections--;
+    this.host.connections--;
+    this.cluster.onRoom();
+  }
+
+  onCapacity(pooled: PooledConnection): void {
+    const { connection } = pooled;
+    if (!connection.open || pooled.ready || !this.#all.has(pooled)) return;
+    if (connection.streams === 0) pooled.idleSince = this.cluster.reactor.now;
+    if (connection.capacity <= 0) return;
+    if (this.#draining && this.#first === null) {
+      connection.drain();
+      return;
+    }
+    pooled.ready = true;
+    this.#ready.push(pooled);
+    if (this.#first !== null) this.#servePending();
+    else if (this.#sweep === null) this.#idleBegins();
+  }
+
+  #idleBegins(): void {
+    const { idleTimeoutMs } = this.cluster.destination.limits;
+    if (idleTimeoutMs > 0 && !this.#draining) this.#watchIdle(idleTimeoutMs);
+  }
+
+  onClosed(pooled: PooledConnection): void {
+    if (!this.#all.delete(pooled)) return;
+    if (pooled.ready) this.#unready(pooled);
+    this.#lost();
+    if (this.#first !== null) this.#connectAsNeeded();
+  }
+
+  /** A connection elsewhere in the cluster has ended: those who wait here may have one now. */
+  onRoom(): void {
+    if (this.#first !== null) this.#connectAsNeeded();
+  }
+
+  // --- letting go
+
+  /** Looks for connections without requests when the one that is idle longest has been so for the time-out. */
+  #watchIdle(ms: number): void {
+    this.#sweep = this.cluster.reactor.setTimer(ms, () => {
+      this.#sweep = null;
+      this.#endIdle();
+    });
+  }
+
+  #endIdle(): void {
+    const { idleTimeoutMs } = this.cluster.destination.limits;
+    const now = this.cluster.reactor.now;
+    let oldest = Infinity;
+    for (const pooled of [...this.#all]) {
+      if (pooled.connection.streams > 0) continue;
+      if (now - pooled.idleSince >= idleTimeoutMs) {
+        if (pooled.ready) this.#unready(pooled);
+        pooled.connection.drain();
+      } else oldest = Math.min(oldest, pooled.idleSince);
+    }
+    if (oldest < Infinity && this.#sweep === null) this.#watchIdle(oldest + idleTimeoutMs - now);
+  }
+
+  /** Ends what is idle; what runs, and who waits, may finish. */
+  drain(): void {
+    this.#draining = true;
+    this.#sweep?.cancel();
+    this.#sweep = null;
+    for (const pooled of [...this.#all]) {
+      if (pooled.ready && this.#pending === 0) this.#unready(pooled);
+      pooled.connection.drain();
+    }
+    if (this.#pending === 0) { for (const connecting of [...this.#connecting]) this.#giveUp(connecting); }
+  }
+
+  #giveUp(connecting: Connecting): void {
+    this.#connecting.delete(connecting);
+    connecting.cancel();
+    this.#lost();
+  }
+
+  /** Ends everything at once. */
+  close(): void {
+    this.drain();
+    for (const connecting of [...this.#connecting]) this.#giveUp(connecting);
+    this.#failPending(upstreamError("aborted", `"${this.cluster.name}" is closed`));
+    for (const pooled of [...this.#all]) pooled.connection.abort();
+  }
+}
