@@ -1,3 +1,4 @@
+import { splitHostPort } from "../core/ip.ts";
 import { peerSpiffeIds } from "../identity/certificate.ts";
 import type { WorkloadCertificate } from "../identity/types.ts";
 import { parseSpiffeId, type SpiffeId } from "../model/identity.ts";
@@ -54,8 +55,6 @@ export function serverProblem(ids: readonly SpiffeId[], expected: readonly Spiff
 
 /** Splits `10.0.0.1:80`, `[::1]:80` or `name:80`; undefined when there is no port or no host. */
 export function splitAuthority(authority: string): { host: string; port: number } | undefined {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s@/]+)):(\d{1,5})$/.exec(authority);
-  if (!match) return undefined;
-  const port = Number(match[3]);
-  return port > 0 && port <= 65535 ? { host: match[1] ?? match[2], port } : undefined;
+  const parts = splitHostPort(authority);
+  return parts && parts.port > 0 ? parts : undefined;
 }

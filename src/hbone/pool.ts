@@ -1,5 +1,6 @@
 import { H2Connection } from "../h2/connection.ts";
 import type { H2Options } from "../h2/options.ts";
+import type { SpiffeId } from "../model/identity.ts";
 import type { Netns } from "../net/netns.ts";
 import type { Reactor } from "../net/reactor.ts";
 import { connectTcp, type Keepalive, type PendingConnect } from "../net/tcp.ts";
@@ -48,7 +49,8 @@ class Waiter implements PendingRequest {
  */
 export class HbonePool {
   readonly #options: HbonePoolOptions & typeof DEFAULTS;
-  readonly #groups = new Map<string, Group>();
+  /** By destination address. */
+  readonly #groups = new Map<string, Set<Group>>();
   #draining = false;
 
   constructor(options: HbonePoolOptions) {
@@ -58,15 +60,13 @@ export class HbonePool {
   /** Connections that are up. */
   get connections(): number {
     let count = 0;
-    for (const group of this.#groups.values()) count += group.connections.size;
+    for (const group of this.#all()) count += group.connections.size;
     return count;
   }
 
   /** Who is at the other end of each connection that is up. */
   peers(): HbonePeer[] {
-    return [...this.#groups.values()].flatMap(({ connections }) =>
-      [...connections].map(({ peer }) => peer as HbonePeer)
-    );
+    return [...this.#all()].flatMap(({ connections }) => [...connections].map(({ peer }) => peer as HbonePeer));
   }
 
   /** Opens a tunnel; calls back once, never before this returns. */
@@ -78,31 +78,62 @@ export class HbonePool {
       });
       return waiter;
     }
-    const key = [
-      target.certificate.id,
-      target.expectedIds.length > 1 ? [...target.expectedIds].sort().join(",") : target.expectedIds[0],
-      target.address,
-      target.port ?? HBONE_PORT,
-      target.bindAddress ?? "",
-    ].join("|");
-    let group = this.#groups.get(key);
-    if (!group) this.#groups.set(key, group = new Group(this.#options, () => this.#groups.delete(key)));
-    group.acquire(waiter);
+    this.#groupOf(target).acquire(waiter);
     return waiter;
+  }
+
+  /** The group of a target's key. Found by the address, which is short, and then by comparison: a whole key is long to build. */
+  #groupOf(target: HboneTarget): Group {
+    let groups = this.#groups.get(target.address);
+    if (!groups) this.#groups.set(target.address, groups = new Set());
+    const key = keyOf(target);
+    for (const group of groups) if (sameKey(group.key, key)) return group;
+    const made = new Group(this.#options, key, () => {
+      groups.delete(made);
+      if (groups.size === 0 && this.#groups.get(target.address) === groups) this.#groups.delete(target.address);
+    });
+    groups.add(made);
+    return made;
+  }
+
+  *#all(): Iterable<Group> {
+    for (const groups of [...this.#groups.values()]) yield* [...groups];
   }
 
   /** Takes no more requests and lets connections end with their streams. */
   drain(): void {
     this.#draining = true;
-    for (const group of [...this.#groups.values()]) group.drain();
+    for (const group of this.#all()) group.drain();
   }
 
   /** Ends everything at once. */
   close(): void {
     this.#draining = true;
-    for (const group of [...this.#groups.values()]) group.close();
+    for (const group of this.#all()) group.close();
     this.#groups.clear();
   }
+}
+
+/** What a connection must have in common with another to be shared, the address aside. */
+interface Key {
+  readonly source: SpiffeId;
+  readonly expectedIds: readonly SpiffeId[];
+  readonly port: number;
+  readonly bindAddress: string | undefined;
+}
+
+function keyOf({ certificate, expectedIds, port, bindAddress }: HboneTarget): Key {
+  return { source: certificate.id, expectedIds, port: port ?? HBONE_PORT, bindAddress };
+}
+
+function sameKey(a: Key, b: Key): boolean {
+  return a.source === b.source && a.port === b.port && a.bindAddress === b.bindAddress &&
+    sameIds(a.expectedIds, b.expectedIds);
+}
+
+/** Whether two lists name the same identities, in whatever order. */
+function sameIds(a: readonly SpiffeId[], b: readonly SpiffeId[]): boolean {
+  return a === b || (a.length === b.length && a.every((id) => b.includes(id)) && b.every((id) => a.includes(id)));
 }
 
 /** The connections and the queue of one key. */
@@ -114,7 +145,11 @@ class Group {
   #timer: Timer | null = null;
   #closed = false;
 
-  constructor(readonly options: HbonePoolOptions & typeof DEFAULTS, readonly onEmpty: () => void) {}
+  constructor(
+    readonly options: HbonePoolOptions & typeof DEFAULTS,
+    readonly key: Key,
+    readonly onEmpty: () => void,
+  ) {}
 
   acquire(waiter: Waiter): void {
     if (this.#waiters.length === 0) {

@@ -10,17 +10,26 @@ export interface Identity {
 
 const PART = /^[A-Za-z0-9._-]+$/;
 
+/** Identities seen before: every connection asks for the same few. */
+const parsed = new Map<string, Identity>();
+const MAX_PARSED = 10_000;
+
 /**
  * Parses exactly `spiffe://TD/ns/NS/sa/SA` (the grammar ztunnel accepts); anything else is not an identity.
  *
  * @returns undefined when `text` is not an identity
  */
 export function parseSpiffeId(text: string): Identity | undefined {
+  const known = parsed.get(text);
+  if (known) return known;
   if (!text.startsWith("spiffe://")) return undefined;
   const parts = text.slice("spiffe://".length).split("/");
   if (parts.length !== 5 || parts[1] !== "ns" || parts[3] !== "sa") return undefined;
   if (!PART.test(parts[0]) || !PART.test(parts[2]) || !PART.test(parts[4])) return undefined;
-  return { trustDomain: parts[0], namespace: parts[2], serviceAccount: parts[4] };
+  const identity: Identity = { trustDomain: parts[0], namespace: parts[2], serviceAccount: parts[4] };
+  if (parsed.size >= MAX_PARSED) parsed.clear();
+  parsed.set(text, identity);
+  return identity;
 }
 
 export function spiffeId(identity: Identity): SpiffeId {

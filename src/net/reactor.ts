@@ -151,6 +151,14 @@ export class Reactor {
     }
   }
 
+  /** Gives the place of a registered handler, and what its descriptor is watched for, to another one. */
+  succeed(former: Pollable, handler: Pollable): void {
+    const slot = former.slot;
+    former.slot = -1;
+    handler.slot = slot;
+    this.#handlers[slot] = handler;
+  }
+
   /** Changes what a registered descriptor is watched for. */
   modify(handler: Pollable, fd: number, events: number): void {
     this.#control(EPOLL_CTL_MOD, fd, events, handler.slot, this.#generations[handler.slot]);

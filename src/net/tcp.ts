@@ -7,6 +7,8 @@ import {
   EINTR,
   EMFILE,
   ENFILE,
+  EPOLLERR,
+  EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
   IP_BIND_ADDRESS_NO_PORT,
@@ -47,7 +49,7 @@ import {
 } from "../sys/socket_address.ts";
 import { inNetns, type Netns } from "./netns.ts";
 import type { Pollable, Reactor } from "./reactor.ts";
-import { TcpSocket } from "./tcp_socket.ts";
+import { SOCKET_EVENTS, TcpSocket } from "./tcp_socket.ts";
 import type { Timer } from "./timers.ts";
 
 /** TCP keepalive, in seconds (ztunnel: 180, 180, 9). */
@@ -135,7 +137,6 @@ export class TcpListener implements Pollable {
     fd: number,
     /** What it listens on, with the port that was picked. */
     readonly local: SocketAddress,
-    readonly keepalive: Keepalive | undefined,
     readonly onAccept: (socket: TcpSocket) => void,
   ) {
     this.#fd = fd;
@@ -160,8 +161,6 @@ export class TcpListener implements Pollable {
         if (number === EMFILE || number === ENFILE) this.#takeRest();
         break;
       }
-      trySetOption(fd, SOL_TCP, TCP_NODELAY, 1);
-      applyKeepalive(fd, this.keepalive);
       const socket = new TcpSocket(this.reactor, fd, readSocketAddress(ADDRESS));
       try {
         this.onAccept(socket);
@@ -213,12 +212,15 @@ export function listenTcp(
     if (options.reusePort) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
     if (family === AF_INET6) setOption(fd, SOL_IPV6, IPV6_V6ONLY, options.v6Only ? 1 : 0, "IPV6_V6ONLY");
     applyCommon(fd, family, options);
+    // Linux hands these down to the sockets that are accepted: five calls for each connection saved.
+    trySetOption(fd, SOL_TCP, TCP_NODELAY, 1);
+    applyKeepalive(fd, options.keepalive);
     const length = writeSocketAddress(ADDRESS, family, options.address, options.port);
     if (libc.bind(fd, BASE + ADDRESS, length) < 0) throw sysError(attempted);
     if (libc.listen(fd, options.backlog ?? 4096) < 0) throw sysError(attempted);
     I32[LENGTH >> 2] = SOCKADDR_BYTES;
     if (libc.getsockname(fd, BASE + ADDRESS, BASE + LENGTH) < 0) throw sysError(attempted);
-    return new TcpListener(reactor, fd, readSocketAddress(ADDRESS), options.keepalive, onAccept);
+    return new TcpListener(reactor, fd, readSocketAddress(ADDRESS), onAccept);
   } catch (thrown) {
     libc.close(fd);
     throw thrown;
@@ -238,25 +240,30 @@ export class PendingConnect implements Pollable {
     callback: ConnectCallback,
   ) {
     this.#callback = callback;
-    this.#timer = reactor.setTimer(options.timeoutMs, () => this.#finish("connect_timeout", 110));
-    reactor.register(this, fd, EPOLLOUT);
+    this.#timer = reactor.setTimer(options.timeoutMs, () => this.#finish("connect_timeout", 110, 0));
+    // As the socket it becomes will be watched, so that it can take over the place in epoll.
+    reactor.register(this, fd, SOCKET_EVENTS);
   }
 
-  onEvents(): void {
-    const number = getOption(this.fd, SOL_SOCKET, SO_ERROR);
-    if (number === 0) this.#finish(null, 0);
-    else this.#finish(connectErrorCode(number), number);
+  onEvents(events: number): void {
+    // Only failures need to be asked about: the kernel says EPOLLERR with them.
+    const number = (events & (EPOLLERR | EPOLLHUP)) === 0 ? 0 : getOption(this.fd, SOL_SOCKET, SO_ERROR);
+    if (number !== 0) this.#finish(connectErrorCode(number), number, events);
+    else if ((events & EPOLLOUT) !== 0) this.#finish(null, 0, events);
   }
 
-  #finish(code: ConnectErrorCode | null, number: number): void {
+  #finish(code: ConnectErrorCode | null, number: number, events: number): void {
     const callback = this.#callback;
     if (callback === null) return;
     this.#callback = null;
     this.#timer.cancel();
     this.reactor.wantMicrotasks();
     if (code === null) {
-      this.reactor.unregister(this, this.fd, true);
-      callback(null, new TcpSocket(this.reactor, this.fd, { address: this.options.address, port: this.options.port }));
+      const remote = { address: this.options.address, port: this.options.port };
+      const socket = new TcpSocket(this.reactor, this.fd, remote, this);
+      // The same event may have said that there is something to read; it will not say so again.
+      socket.onEvents(events & ~EPOLLOUT);
+      callback(null, socket);
       return;
     }
     this.reactor.unregister(this, this.fd);
@@ -274,7 +281,7 @@ export class PendingConnect implements Pollable {
   }
 
   onReactorStop(): void {
-    this.#finish("connect_failed", 125);
+    this.#finish("connect_failed", 125, 0);
   }
 }
 

@@ -25,7 +25,8 @@ import { receiveScattered, receiveSome, sendSome, WOULD_BLOCK } from "./io.ts";
 import type { Pollable, Reactor, Runnable } from "./reactor.ts";
 
 const ADDRESS = allocate(SOCKADDR_BYTES), ADDRESS_LENGTH = allocate(4);
-const EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+/** What a socket is watched for from its beginning to its end. */
+export const SOCKET_EVENTS: number = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 const ECONNRESET = 104, EPIPE = 32;
 
 /** Batches read from one socket before the others have a turn. */
@@ -51,13 +52,14 @@ export class TcpSocket extends Endpoint implements Pollable, Runnable {
   #remote: SocketAddress | null = null;
   #local: SocketAddress | null = null;
 
-  /** Takes over a connected, nonblocking descriptor. */
-  constructor(reactor: Reactor, fd: number, remote: SocketAddress | null = null) {
+  /** Takes over a connected, nonblocking descriptor, and the place of `former` that watched it for {@linkcode SOCKET_EVENTS}. */
+  constructor(reactor: Reactor, fd: number, remote: SocketAddress | null = null, former: Pollable | null = null) {
     super();
     this.#remote = remote;
     this.#reactor = reactor;
     this.#fd = fd;
-    reactor.register(this, fd, EVENTS);
+    if (former === null) reactor.register(this, fd, SOCKET_EVENTS);
+    else reactor.succeed(former, this);
   }
 
   get reactor(): Reactor {
@@ -90,13 +92,13 @@ export class TcpSocket extends Endpoint implements Pollable, Runnable {
   /** Where the client meant to go before a REDIRECT rule brought it here; null when no rule did. */
   originalDestination(): SocketAddress | null {
     if (this.#fd < 0) return null;
-    for (const level of [SOL_IP, SOL_IPV6]) {
-      I32[ADDRESS_LENGTH >> 2] = SOCKADDR_BYTES;
-      if (libc.getsockopt(this.#fd, level, SO_ORIGINAL_DST, BASE + ADDRESS, BASE + ADDRESS_LENGTH) === 0) {
-        return readSocketAddress(ADDRESS);
-      }
-    }
-    return null;
+    const found = this.#originalAt(SOL_IP) || this.#originalAt(SOL_IPV6);
+    return found ? readSocketAddress(ADDRESS) : null;
+  }
+
+  #originalAt(level: number): boolean {
+    I32[ADDRESS_LENGTH >> 2] = SOCKADDR_BYTES;
+    return libc.getsockopt(this.#fd, level, SO_ORIGINAL_DST, BASE + ADDRESS, BASE + ADDRESS_LENGTH) === 0;
   }
 
   onEvents(events: number): void {
@@ -230,7 +232,8 @@ export class TcpSocket extends Endpoint implements Pollable, Runnable {
 
   #shutdown(): void {
     this.#writeEnded = true;
-    libc.shutdown(this.#fd, SHUT_WR);
+    // When nothing more is to be read, closing says the same.
+    if (!this.#readEnded) libc.shutdown(this.#fd, SHUT_WR);
     this.#settle();
   }
 

@@ -19,10 +19,13 @@ export class PolicyStore {
   readonly #byKey = new Map<string, CompiledPolicy>();
   readonly #global = new Map<string, CompiledPolicy>();
   readonly #byNamespace = new Map<string, Map<string, CompiledPolicy>>();
+  /** Answers given since the last change: every connection asks. */
+  #answers = new WeakMap<PolicyTarget, ApplicablePolicies>();
 
   upsert(policy: AuthorizationPolicy): void {
     const compiled = compilePolicy(policy);
     this.remove(compiled.key);
+    this.#answers = new WeakMap();
     this.#byKey.set(compiled.key, compiled);
     if (policy.scope === "GLOBAL") this.#global.set(compiled.key, compiled);
     if (policy.scope === "NAMESPACE") {
@@ -36,6 +39,7 @@ export class PolicyStore {
   remove(key: string): boolean {
     const known = this.#byKey.get(key);
     if (!known) return false;
+    this.#answers = new WeakMap();
     this.#byKey.delete(key);
     this.#global.delete(key);
     const { namespace } = known.policy;
@@ -61,6 +65,12 @@ export class PolicyStore {
    * is reported and otherwise skipped, as ztunnel does: xDS may bring the workload before its policy.
    */
   applicable(target: PolicyTarget): ApplicablePolicies {
+    let answer = this.#answers.get(target);
+    if (!answer) this.#answers.set(target, answer = this.#find(target));
+    return answer;
+  }
+
+  #find(target: PolicyTarget): ApplicablePolicies {
     const found = new Map<string, CompiledPolicy>(this.#byNamespace.get(target.namespace));
     for (const [key, compiled] of this.#global) found.set(key, compiled);
     const missing: string[] = [];

@@ -2,9 +2,36 @@
 
 import { hostPort } from "../core/ip.ts";
 import { type Baggage, formatBaggage, parseBaggage } from "../hbone/baggage.ts";
+import type { HeaderList } from "../hbone/types.ts";
 import type { Workload } from "../model/mod.ts";
+import type { SocketAddress } from "../sys/socket_address.ts";
 
 const MEMBER = /^[\x21-\x2b\x2d-\x3a\x3c-\x7e]*$/;
+
+type Header = HeaderList[number];
+
+/** The baggage header of each workload; they never change, and every connection carries one. */
+const baggageHeaders = new WeakMap<Workload, Header>();
+
+function baggageHeader(workload: Workload): Header {
+  let header = baggageHeaders.get(workload);
+  if (!header) baggageHeaders.set(workload, header = ["baggage", encodeBaggage(workload)]);
+  return header;
+}
+
+/** What a CONNECT of `source` on behalf of `client` carries. */
+export function requestHeaders(source: Workload, client: SocketAddress, serviceHost: string | undefined): HeaderList {
+  return [
+    baggageHeader(source),
+    ["forwarded", encodeForwarded(client.address, client.port, serviceHost)],
+    ["traceparent", newTraceparent()],
+  ];
+}
+
+/** What the 200 of a CONNECT to `workload` carries. */
+export function responseHeaders(workload: Workload): HeaderList {
+  return [baggageHeader(workload)];
+}
 
 /** Values that would break the header (spaces, commas, semicolons, non-ASCII) are left out, as are empty ones. */
 export function encodeBaggage(workload: Workload): string {
@@ -44,12 +71,24 @@ export function forwardedHost(header: string | undefined): string | undefined {
 
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
+const TRACE_BYTES = 24;
+/** Random bytes for many traces: asking for each costs more than all else of one. */
+const entropy = new Uint8Array(TRACE_BYTES * 64);
+let spent = entropy.length;
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 /** A fresh W3C trace context, not sampled. */
 export function newTraceparent(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(24));
-  let hex = "";
-  for (const byte of bytes) hex += (byte < 16 ? "0" : "") + byte.toString(16);
-  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
+  if (spent === entropy.length) {
+    crypto.getRandomValues(entropy);
+    spent = 0;
+  }
+  let text = "00-";
+  for (let i = 0; i < TRACE_BYTES; i++) {
+    if (i === 16) text += "-";
+    text += HEX[entropy[spent++]];
+  }
+  return text + "-00";
 }
 
 /** The caller's trace context if it is one. */

@@ -7,6 +7,7 @@ import type { MeshState, WorkloadInfo } from "./state/mod.ts";
 export class LocalWorkload {
   readonly #state: MeshState;
   readonly info: WorkloadInfo;
+  #last: Workload | undefined;
 
   constructor(state: MeshState, info: WorkloadInfo) {
     this.#state = state;
@@ -15,7 +16,9 @@ export class LocalWorkload {
 
   /** The workload if it is known: the usual case, without a promise. */
   current(): Workload | undefined {
-    return this.#state.workloadByInfo(this.info);
+    const last = this.#last;
+    if (last !== undefined && this.#state.workload(last.uid) === last) return last;
+    return this.#last = this.#state.workloadByInfo(this.info);
   }
 
   /**

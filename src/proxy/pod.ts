@@ -1,6 +1,5 @@
 import type { CertificateChoice, HboneConnectCallback, HboneTarget } from "../hbone/mod.ts";
-import { describeError } from "../core/errors.ts";
-import { type SpiffeId, spiffeId, type Workload } from "../model/mod.ts";
+import type { SpiffeId, Workload } from "../model/mod.ts";
 import type { WorkloadCertificate } from "../identity/types.ts";
 import type { ConnectOptions, Keepalive, Netns, Reactor } from "../net/mod.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -11,7 +10,7 @@ import type { ConnectionView, ConnectionViews } from "./connection_view.ts";
 import type { DnsOptions } from "./dns/server.ts";
 import type { LocalWorkload } from "./local_workload.ts";
 import type { MeshState } from "./state/mod.ts";
-import { workloadIdentity } from "./state/mod.ts";
+import { workloadSpiffeId } from "./state/mod.ts";
 import type { TrafficMetrics } from "./telemetry.ts";
 
 /** Where certificates come from: a CertificateCache. */
@@ -97,7 +96,7 @@ export class Pod {
 
   /** The certificate of the pod's service account: at once when it is held. */
   certificate(workload: Workload): CertificateChoice {
-    const id = spiffeId(workloadIdentity(workload));
+    const id = workloadSpiffeId(workload);
     return this.shared.certificates.current(id) ?? this.shared.certificates.get(id);
   }
 
@@ -160,15 +159,4 @@ export interface PodConnection {
   /** Undefined while it is not known where the connection goes. */
   view(): ConnectionView | undefined;
   end(reason: string): void;
-}
-
-/** Runs `next` with the workload, now or when it is known; `fail` otherwise. */
-export function withWorkload(
-  local: LocalWorkload,
-  next: (workload: Workload) => void,
-  fail: (error: string) => void,
-): void {
-  const known = local.current();
-  if (known) return next(known);
-  local.wait().then(next, (thrown) => fail(describeError(thrown)));
 }

@@ -1,3 +1,5 @@
+import { stdoutSink } from "./stdout_sink.ts";
+
 /** Levels of ztunnel and istiod, most verbose first. */
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "off"] as const;
 export type LogLevel = typeof LOG_LEVELS[number];
@@ -17,19 +19,30 @@ export function bare(text: string): unknown {
   return new Bare(text);
 }
 
+const RANK: Record<LogLevel, number> = { trace: 0, debug: 1, info: 2, warn: 3, error: 4, off: 5 };
+/** Above every level: nothing is logged. */
+const SILENT = 6;
+
 /** Per-scope levels, changeable while running (`POST /logging?level=scope:level`). */
 export class LogLevels {
   #default: LogLevel;
   readonly #initial: LogLevel;
   readonly #scopes = new Map<string, LogLevel>();
+  /** Grows with every change: whoever remembers an answer knows when to ask again. */
+  version = 0;
 
   constructor(level: LogLevel = "info") {
     this.#default = this.#initial = level;
   }
 
   enabled(scope: string, level: LogLevel): boolean {
-    const threshold = this.#scopes.get(scope) ?? this.#default;
-    return LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(threshold) && threshold !== "off";
+    return RANK[level] >= this.threshold(scope);
+  }
+
+  /** The rank from which on a scope logs. */
+  threshold(scope: string): number {
+    const level = this.#scopes.get(scope) ?? this.#default;
+    return level === "off" ? SILENT : RANK[level];
   }
 
   /**
@@ -46,6 +59,7 @@ export class LogLevels {
       if (!LOG_LEVELS.includes(level as LogLevel)) return `"${name}" is not a log level (${LOG_LEVELS.join(", ")})`;
       changes.push([cut < 0 ? undefined : directive.slice(0, cut), level as LogLevel]);
     }
+    this.version++;
     for (const [scope, level] of changes) {
       if (scope === undefined) this.#default = level;
       else this.#scopes.set(scope, level);
@@ -54,6 +68,7 @@ export class LogLevels {
   }
 
   reset(): void {
+    this.version++;
     this.#default = this.#initial;
     this.#scopes.clear();
   }
@@ -75,36 +90,6 @@ export interface LoggerOptions {
   now?: () => Date;
 }
 
-/** Batches lines and writes them to stdout at the end of the event-loop turn, or sooner when much has gathered. */
-class StdoutSink implements LogSink {
-  #lines: string[] = [];
-  #scheduled = false;
-  readonly #encoder = new TextEncoder();
-
-  write(line: string): void {
-    this.#lines.push(line);
-    if (this.#lines.length >= 256) return this.flush();
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      queueMicrotask(() => this.flush());
-    }
-  }
-
-  flush(): void {
-    this.#scheduled = false;
-    if (this.#lines.length === 0) return;
-    const bytes = this.#encoder.encode(this.#lines.join("\n") + "\n");
-    this.#lines = [];
-    try {
-      for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
-    } catch {
-      // A closed stdout must not end a proxy.
-    }
-  }
-}
-
-const stdoutSink = new StdoutSink();
-
 /**
  * Structured logger of one scope. The text layout is ztunnel's: RFC 3339 time in UTC with microseconds, TAB, level, TAB,
  * scope, TAB, message, TAB, `key=value` fields with strings quoted. JSON carries `level`, `time`, `scope`, `message` and
@@ -114,11 +99,16 @@ export class Logger {
   readonly scope: string;
   readonly levels: LogLevels;
   readonly #options: LoggerOptions;
+  readonly #sink: LogSink;
+  #threshold = SILENT;
+  /** Of the levels from which the threshold was taken. */
+  #version = -1;
 
   constructor(scope: string, options: LoggerOptions = {}) {
     this.scope = scope;
     this.levels = options.levels ?? new LogLevels();
     this.#options = options;
+    this.#sink = options.sink ?? stdoutSink;
   }
 
   /** A logger of another scope that shares levels, sink and layout. */
@@ -127,19 +117,37 @@ export class Logger {
   }
 
   enabled(level: LogLevel): boolean {
-    return this.levels.enabled(this.scope, level);
+    if (this.#version !== this.levels.version) {
+      this.#version = this.levels.version;
+      this.#threshold = this.levels.threshold(this.scope);
+    }
+    return RANK[level] >= this.#threshold;
+  }
+
+  /** Whether lines are JSON objects: {@linkcode text} is for the other layout. */
+  get json(): boolean {
+    return this.#options.json === true;
   }
 
   log(level: LogLevel, message: string, fields?: LogFields): void {
     if (!this.enabled(level)) return;
-    const time = (this.#options.now?.() ?? new Date()).toISOString().replace("Z", "000Z");
-    const sink = this.#options.sink ?? stdoutSink;
-    if (this.#options.json) {
-      sink.write(JSON.stringify({ level, time, scope: this.scope, message, ...fields }));
-      return;
-    }
-    const tail = fields ? formatFields(fields) : "";
-    sink.write(`${time}\t${level}\t${this.scope}\t${escapeControls(message)}${tail === "" ? "" : "\t" + tail}`);
+    if (!this.json) return this.text(level, message, fields ? formatFields(fields) : "");
+    this.#sink.write(JSON.stringify({ level, time: this.#time(), scope: this.scope, message, ...fields }));
+  }
+
+  /**
+   * Writes a line whose fields are text already, for those that log thousands of lines with mostly the same fields: made by
+   * {@linkcode formatFields}, or of bytes that cannot break the line.
+   */
+  text(level: LogLevel, message: string, fields: string): void {
+    if (!this.enabled(level)) return;
+    const tail = fields === "" ? "" : "\t" + fields;
+    this.#sink.write(`${this.#time()}\t${level}\t${this.scope}\t${escapeControls(message)}${tail}`);
+  }
+
+  #time(): string {
+    const now = this.#options.now;
+    return now ? timeText(now().getTime()) : timeText(Date.now());
   }
 
   trace(message: string, fields?: LogFields): void {
@@ -159,7 +167,19 @@ export class Logger {
   }
 }
 
-function formatFields(fields: LogFields): string {
+let lastMs = NaN, lastText = "";
+
+/** RFC 3339 in UTC with microseconds. Many lines are of the same millisecond. */
+function timeText(ms: number): string {
+  if (ms !== lastMs) {
+    lastMs = ms;
+    lastText = new Date(ms).toISOString().replace("Z", "000Z");
+  }
+  return lastText;
+}
+
+/** Fields as the text layout shows them: `key=value key="value"`, absent ones left out. */
+export function formatFields(fields: LogFields): string {
   const parts: string[] = [];
   for (const [key, value] of Object.entries(fields)) {
     if (value === undefined || value === null) continue;
@@ -172,7 +192,7 @@ function formatFields(fields: LogFields): string {
 }
 
 /** Keeps one record on one line whatever a peer put into it. */
-function escapeControls(text: string): string {
+export function escapeControls(text: string): string {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code >= 0x20 && code !== 0x7f) continue;

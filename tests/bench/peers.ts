@@ -61,7 +61,7 @@ export async function startOurs(lab: Lab, folder: string): Promise<Pair> {
   for (const [name, text] of Object.entries(caToSecretData(await testCaMaterial()))) {
     await Deno.writeTextFile(`${folder}/ca/${name}`, text);
   }
-  const main = new URL("../../main.ts", import.meta.url).pathname;
+  const main = Deno.env.get("BENCH_MAIN") ?? new URL("../../main.ts", import.meta.url).pathname;
   const command = [
     DENO,
     "run",

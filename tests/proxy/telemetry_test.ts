@@ -36,7 +36,7 @@ function normal(line: string): string {
 Deno.test("ConnectionAccount writes the reference's line, bytes as the source sees them", () => {
   const { lines, metrics, log } = setup();
   const account = new ConnectionAccount(FACTS, metrics, log);
-  account.watch(() => ({ toServer: 310, toClient: 2048 }));
+  account.watch({ aToB: 310, bToA: 2048 });
   account.close("-");
   account.close("DENY", "only once");
   assert.deepEqual(lines.map(normal), [
@@ -64,7 +64,7 @@ Deno.test("ConnectionAccount inbound turns the bytes round, and leaves out what 
     metrics,
     log,
   );
-  account.watch(() => ({ toServer: 1, toClient: 2 }));
+  account.watch({ aToB: 1, bToA: 2 });
   account.close("DENY", "connection closed due to policy rejection: explicitly denied by: depot/none");
   assert.deepEqual(lines.map(normal), [
     'error\taccess\tconnection complete\tsrc.addr=[fd00::1]:9 dst.addr=10.9.1.7:15008 dst.workload="stock-0" ' +
@@ -76,7 +76,7 @@ Deno.test("ConnectionAccount inbound turns the bytes round, and leaves out what 
 Deno.test("ConnectionAccount counts with ztunnel's labels and flags", () => {
   const { registry, metrics, log } = setup("warn");
   const account = new ConnectionAccount(FACTS, metrics, log);
-  account.watch(() => ({ toServer: 310, toClient: 2048 }));
+  account.watch({ aToB: 310, bToA: 2048 });
   const labels = (flag: string) =>
     'reporter="source",source_workload="cart",source_canonical_service="cart-5f6d",source_canonical_revision="latest",' +
     'source_workload_namespace="shop",source_principal="spiffe://corp.test/ns/shop/sa/cart",source_app="cart-5f6d",' +

@@ -34,10 +34,26 @@ export function workloadIdentity(workload: Workload): Identity {
   };
 }
 
+/** The identity of each workload that was asked for, alone in a list: every connection asks, and workloads never change. */
+const ownIds = new WeakMap<Workload, readonly [SpiffeId]>();
+
+function ownIdOf(workload: Workload): readonly [SpiffeId] {
+  let own = ownIds.get(workload);
+  if (!own) ownIds.set(workload, own = [spiffeId(workloadIdentity(workload))]);
+  return own;
+}
+
+/** The SPIFFE id of a workload. */
+export function workloadSpiffeId(workload: Workload): SpiffeId {
+  return ownIdOf(workload)[0];
+}
+
 /** Identities a server for this hop may show: the service's declared names and the chosen workload's own. */
-export function acceptableIds(workload: Workload, service: Service | undefined): SpiffeId[] {
-  const ids = [spiffeId(workloadIdentity(workload))];
-  for (const name of service?.subjectAltNames ?? []) {
+export function acceptableIds(workload: Workload, service: Service | undefined): readonly SpiffeId[] {
+  const own = ownIdOf(workload);
+  if (service === undefined || service.subjectAltNames.length === 0) return own;
+  const ids: SpiffeId[] = [...own];
+  for (const name of service.subjectAltNames) {
     const identity = parseSpiffeId(name);
     const id = identity && spiffeId(identity);
     if (id && !ids.includes(id)) ids.push(id);

@@ -17,6 +17,7 @@ import {
 } from "../../proxy/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Registry } from "../../telemetry/metrics.ts";
+import { stdoutSink } from "../../telemetry/stdout_sink.ts";
 import { addProcessMetrics } from "../../telemetry/process_metrics.ts";
 import { type Served, serveHttp, statsHandler } from "../../telemetry/serve.ts";
 import { dedicatedWorkload, type ZtunnelConfig } from "./config.ts";
@@ -32,6 +33,9 @@ export interface ZtunnelOptions {
   /** `/quitquitquit` was asked for, or something failed beyond repair: the role must end. */
   readonly onEnd: (problem?: unknown) => void;
 }
+
+/** How long log lines may gather. */
+const LOG_DELAY_MS = 16;
 
 /** A running ztunnel: everything it is made of, connected. */
 export interface Ztunnel {
@@ -100,11 +104,13 @@ export async function startZtunnel({ config, env, logger, onEnd }: ZtunnelOption
     await Promise.all([...tasks, ...servers.map((server) => server.close())]);
     certificates.close();
     client.close?.();
+    stdoutSink.undelay();
     await reactor.stop();
   }
 
   try {
     reactor.start();
+    stdoutSink.delay((flush) => reactor.setTimer(LOG_DELAY_MS, flush));
     const dump = () =>
       configDump({
         state,
