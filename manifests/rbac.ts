@@ -66,6 +66,7 @@ const CONTROL_PLANE: readonly RuleRow[] = [
     "workloadentries workloadentries/status serviceentries/status",
     "get watch list update patch create delete",
   ],
+  ["networking.istio.io", "gateways/status virtualservices/status destinationrules/status", "update patch"],
   ["security.istio.io", "authorizationpolicies/status", "get watch list update patch create delete"],
   ["core", "services/status", "get watch list update patch create delete"],
   ["apiextensions.k8s.io", "customresourcedefinitions", READ],

@@ -31,6 +31,8 @@ export const RESOURCES = {
   endpointSlices: resource("discovery.k8s.io/v1", "endpointslices", "EndpointSlice"),
   deployments: resource("apps/v1", "deployments", "Deployment"),
   daemonSets: resource("apps/v1", "daemonsets", "DaemonSet"),
+  horizontalPodAutoscalers: resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+  podDisruptionBudgets: resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
   leases: resource("coordination.k8s.io/v1", "leases", "Lease"),
   crds: resource("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", false),
   tokenReviews: resource("authentication.k8s.io/v1", "tokenreviews", "TokenReview", false),

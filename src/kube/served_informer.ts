@@ -44,6 +44,7 @@ export class ServedInformer<T extends KubeObject = KubeObject> implements Object
   readonly synced: Promise<void>;
   readonly #options: ServedInformerOptions<T>;
   readonly #handlers = new Set<(changes: readonly Change<T>[]) => void>();
+  readonly #servedHandlers = new Set<(type: Resource | undefined) => void>();
   #inner: Informer<T> | undefined;
   #wanted: string | undefined;
   /** Switches, one after the other. */
@@ -66,6 +67,12 @@ export class ServedInformer<T extends KubeObject = KubeObject> implements Object
     this.#handlers.add(handler);
     if (this.store.size > 0) handler([...this.store.values()].map((object) => ({ type: "added", object })));
     return () => this.#handlers.delete(handler);
+  }
+
+  /** Calls `handler` when the type is served, again or in another version, and its objects are known; and when it is not any more. */
+  onServed(handler: (type: Resource | undefined) => void): void {
+    this.#servedHandlers.add(handler);
+    if (this.#inner?.hasSynced) handler(this.type);
   }
 
   start(): void {
@@ -97,6 +104,7 @@ export class ServedInformer<T extends KubeObject = KubeObject> implements Object
       logger.info("resource type not served any more", { type: `${type.resource}.${type.group}` });
       const gone = [...this.store.keys()].map((key) => this.store.delete(key)!);
       this.#notify(gone.map((object) => ({ type: "deleted", object })));
+      this.#tell();
       return this.#markSynced();
     }
     const resource: Resource = { ...type, version };
@@ -111,9 +119,16 @@ export class ServedInformer<T extends KubeObject = KubeObject> implements Object
       store: this.store,
     });
     inner.onChange((changes) => this.#notify(changes));
-    inner.synced.then(() => this.#markSynced());
+    inner.synced.then(() => {
+      this.#markSynced();
+      if (this.#inner === inner) this.#tell();
+    });
     this.#inner = inner;
     inner.start();
+  }
+
+  #tell(): void {
+    for (const handler of this.#servedHandlers) handler(this.type);
   }
 
   #notify(changes: readonly Change<T>[]): void {

@@ -46,9 +46,9 @@ export class ProxyResourceSource implements ResourceSource {
     return this.#clients;
   }
 
-  /** What a connected client was given; for debug pages, so mind the secrets. */
-  configOf(client: XdsClientInfo): readonly ProxyResource[] {
-    return this.#groups.get(this.#clients.get(client) ?? "")?.config ?? [];
+  /** What a group's clients were given last. */
+  held(group: string | undefined): readonly ProxyResource[] {
+    return this.#groups.get(group ?? "")?.config ?? [];
   }
 
   opened(client: XdsClientInfo): void {

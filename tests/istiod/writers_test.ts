@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { MeshError } from "../../src/core/errors.ts";
 import type { StatusReport } from "../../src/index/mod.ts";
+import { RESOURCES } from "../../src/kube/resources.ts";
 import { Store } from "../../src/kube/store.ts";
-import { StatusWriter } from "../../src/roles/istiod/status_writer.ts";
+import { StatusWriter, type StatusWriterOptions } from "../../src/roles/istiod/status_writer.ts";
 import { tokenReviewer } from "../../src/roles/istiod/token_review.ts";
 import { WorkQueue } from "../../src/roles/istiod/work_queue.ts";
 import { Logger } from "../../src/telemetry/logger.ts";
@@ -24,6 +25,16 @@ function report(reason: string, extra: Partial<StatusReport> = {}): StatusReport
   };
 }
 
+function sourcesOf(policies: Store): StatusWriterOptions["sources"] {
+  const { authorizationPolicies, services, serviceEntries, workloadEntries } = RESOURCES, none = new Store();
+  return {
+    AuthorizationPolicy: { store: policies, type: authorizationPolicies },
+    Service: { store: none, type: services },
+    ServiceEntry: { store: none, type: serviceEntries },
+    WorkloadEntry: { store: none, type: workloadEntries },
+  };
+}
+
 /** Runs a writer over one policy until `check` holds. */
 async function write(api: WatchApi, object: any, reports: StatusReport[], check: () => void): Promise<void> {
   using client = api.client();
@@ -32,7 +43,7 @@ async function write(api: WatchApi, object: any, reports: StatusReport[], check:
   const writer = new StatusWriter({
     client,
     logger: quiet,
-    authorizationPolicies: policies,
+    sources: sourcesOf(policies),
     now: () => Date.parse("2026-01-01T00:00:00.123Z"),
   });
   writer.report(reports);

@@ -6,8 +6,24 @@ import { describeError, MeshError } from "../../core/errors.ts";
 import { Readiness } from "../../core/readiness.ts";
 import { VERSION } from "../../core/version.ts";
 import type { Authenticator } from "../../identity/authenticate.ts";
-import { AmbientIndex, type IndexInputs, type MeshSettings } from "../../index/mod.ts";
-import { Informer, type KubeClient, type KubeObject, LeaderElection, RESOURCES } from "../../kube/mod.ts";
+import {
+  AmbientIndex,
+  type MeshSettings,
+  readRoutingSettings,
+  RoutingIndex,
+  type RoutingInputs,
+  type RoutingStatusKind,
+  type StatusReport,
+} from "../../index/mod.ts";
+import {
+  type Change,
+  DefinitionWatch,
+  Informer,
+  type KubeClient,
+  type KubeObject,
+  LeaderElection,
+  RESOURCES,
+} from "../../kube/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Registry } from "../../telemetry/metrics.ts";
 import { addProcessMetrics } from "../../telemetry/process_metrics.ts";
@@ -16,13 +32,20 @@ import { DiscoveryServer } from "../../xds/server/server.ts";
 import type { IstiodConfig } from "./config.ts";
 import { DebugPages, debugReader } from "./debug_pages.ts";
 import { monitoringHandler, readinessHandler, type Served, serveHttp } from "./http.ts";
+import { GatewayClasses } from "./gateways/classes.ts";
+import { GatewayDeployer } from "./gateways/deployer.ts";
+import { gatewayFacts } from "./gateways/facts.ts";
+import type { RenderSettings } from "./gateways/render.ts";
 import { type Informers, newInformers, storesOf } from "./inputs.ts";
 import { defaultMeshConfig, type MeshConfig, readMeshConfig } from "./mesh_config.ts";
 import { podLookup } from "./pod_lookup.ts";
+import { ProxyPublisher } from "./proxy_publisher.ts";
 import { Publisher } from "./publisher.ts";
+import { proxyImage } from "./proxy_image.ts";
 import { RootCa } from "./root_ca.ts";
 import { readRootSecret } from "./root_secret.ts";
 import { RootConfigMaps } from "./root_config_maps.ts";
+import { RoutingStatusWriter, type StatusSource } from "./routing_status_writer.ts";
 import type { GrpcServed } from "./serving.ts";
 import { StatusWriter } from "./status_writer.ts";
 import { tokenReviewer } from "./token_review.ts";
@@ -69,12 +92,34 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
   registry.gauge("istio_build", "Istio component build info", ["component", "tag"]).with("pilot", VERSION).set(1);
   registry.gauge("pilot_info", "Pilot version and build information.", ["version"]).with(VERSION).set(1);
 
-  const informers = newInformers(client, logger.child("kube")), inputs = storesOf(informers);
+  const definitions = new DefinitionWatch({ client, logger: logger.child("kube") });
+  const informers = newInformers(client, definitions, logger.child("kube")), inputs = storesOf(informers);
   let mesh = defaultMeshConfig(config);
   const index = new AmbientIndex(inputs, settingsOf(config, mesh));
+  const routing = new RoutingIndex(inputs, index, readRoutingSettings(mesh.raw, mesh.trustDomain).settings);
   const publisher = new Publisher(index, registry, logger.child("ambient"));
-  for (const name of Object.keys(informers) as (keyof Informers & keyof IndexInputs)[]) {
-    informers[name].onChange((changes) => publisher.changed(name, changes));
+  const proxies = new ProxyPublisher({
+    inputs,
+    routing,
+    facts: gatewayFacts(inputs, config.domain, (gateway) => deployer.refusedOf(gateway)),
+    logger: logger.child("gateway"),
+  });
+  let image = config.proxyImage;
+  const deployer: GatewayDeployer = new GatewayDeployer({
+    client,
+    inputs,
+    gateways: informers.gateways,
+    settings: () => renderSettings(config, mesh, inputs, image),
+    rootNamespace: () => mesh.rootNamespace,
+    logger: logger.child("gateway"),
+    onFacts: () => proxies.changed(),
+  });
+  publisher.onFlush(() => proxies.changed());
+  for (const name of Object.keys(informers) as (keyof Informers)[]) {
+    informers[name].onChange((changes: readonly Change[]) => {
+      publisher.changed(name, changes);
+      deployer.changed(name, changes);
+    });
   }
   const controlPlane = JSON.stringify({
     Component: "istiod",
@@ -104,6 +149,7 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
   const debug = pages.xdsHandler(mayRead);
   discovery.register(publisher.authorizations);
   discovery.register(publisher.addresses);
+  discovery.register(proxies.source);
 
   const http = {
     readiness,
@@ -129,11 +175,20 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
     try {
       mesh = text === undefined ? defaultMeshConfig(config) : await readMeshConfig(text, config);
       index.configure(settingsOf(config, mesh));
+      const { settings, problems } = readRoutingSettings(mesh.raw, mesh.trustDomain);
+      routing.configure(settings);
+      if (problems.length > 0) {
+        logger.warn("parts of the mesh configuration cannot be used", { problems: problems.join("; ") });
+      }
       publisher.schedule();
+      deployer.refresh();
     } catch (error) {
       logger.error("cannot use the mesh configuration; the last good one stays", { error: describeError(error) });
     }
   }
+
+  let markOpened: () => void = () => {};
+  const opened = new Promise<void>((resolve) => markOpened = resolve);
 
   async function boot(signal: AbortSignal): Promise<void> {
     const serving = import("./serving.ts");
@@ -152,7 +207,7 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
       logger: logger.child("kube"),
     });
     closers.push(() => meshMap.stop());
-    for (const informer of [meshMap, ...Object.values(informers)]) informer.start();
+    for (const informer of [meshMap, definitions, ...Object.values(informers)]) informer.start();
     const meshText = () => [...meshMap.store.values()][0]?.data?.mesh as string | undefined;
     const configured = until(signal, meshMap.synced).then(() => configure(meshText()));
     configured.catch(() => {});
@@ -168,11 +223,17 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
         onChange: () => configMaps.refresh(),
       }));
     loading.catch(() => {});
-    const statuses = new StatusWriter({
+    const sources = statusSources(informers);
+    const statuses = new StatusWriter({ client, logger: logger.child("status"), sources });
+    const routingStatuses = new RoutingStatusWriter({ client, logger: logger.child("status"), sources });
+    const classes = new GatewayClasses({
       client,
-      logger: logger.child("status"),
-      authorizationPolicies: inputs.authorizationPolicies,
+      classes: informers.gatewayClasses,
+      logger: logger.child("gateway"),
     });
+    if (image === "") image = await until(signal, proxyImage(client, config, logger));
+    deployer.start();
+    closers.push(() => deployer.stop());
     const configMaps = new RootConfigMaps({
       client,
       logger: logger.child("rootcert"),
@@ -190,9 +251,25 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
       identity: config.podName || `istiod-${crypto.randomUUID().slice(0, 8)}`,
       logger: logger.child("leader"),
       lead: async (leading) => {
-        if (config.status) publisher.onStatuses((reports) => statuses.report(reports));
-        await Promise.all([configMaps.lead(leading), statuses.lead(leading)]);
+        // Roots first: proxies cannot start without.
+        const writing: Promise<void>[] = [configMaps.lead(leading)];
+        // What is not known yet must not be taken for what is not there.
+        await Promise.race([
+          opened,
+          new Promise<void>((resolve) => leading.addEventListener("abort", () => resolve())),
+        ]);
+        if (!leading.aborted) {
+          if (config.status) {
+            statuses.reportAll(publisher.onStatuses((reports, removed) => statuses.report(reports, removed)));
+            writing.push(statuses.lead(leading));
+          }
+          // What others wait for (`kubectl wait`, waypoints that are ready) is no comfort that can be switched off.
+          proxies.onStatuses((all) => routingStatuses.report(all));
+          writing.push(routingStatuses.lead(leading), classes.lead(leading), deployer.lead(leading));
+        }
+        await Promise.all(writing);
         publisher.onStatuses(undefined);
+        proxies.onStatuses(undefined);
       },
     });
     election.start();
@@ -211,6 +288,7 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
     await until(signal, Promise.all(Object.values(informers).map(({ synced }) => synced)));
     done.informers();
     publisher.open();
+    markOpened();
     const common = { config, logger, discovery, debug, controlPlane };
     if (config.listen.secureGrpc !== "") {
       const server = await serveSecure({
@@ -253,10 +331,53 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
       for (const close of closers.reverse()) await close();
       discovery.close();
       await Promise.all(grpcServers.map((server) => server.close(graceMs)));
-      await Promise.all(Object.values(informers).map((informer) => informer.stop()));
+      proxies.close();
+      await Promise.all([definitions, ...Object.values(informers)].map((informer) => informer.stop()));
       await Promise.all(servers.map((server) => server.close()));
       client.close();
     },
+  };
+}
+
+function renderSettings(
+  config: IstiodConfig,
+  mesh: MeshConfig,
+  inputs: RoutingInputs,
+  image: string,
+): RenderSettings {
+  const revision = config.revision || "default", suffix = revision === "default" ? "" : `-${revision}`;
+  const { meshId } = (mesh.raw.defaultConfig ?? {}) as { meshId?: string };
+  return {
+    image,
+    imagePullPolicy: config.proxyPullPolicy || undefined,
+    revision,
+    controlPlane: `istiod${suffix}.${config.namespace}.svc:15012`,
+    clusterId: config.clusterId,
+    network: inputs.namespaces.get(mesh.rootNamespace)?.metadata.labels?.["topology.istio.io/network"] ?? "",
+    domain: config.domain,
+    trustDomain: mesh.trustDomain,
+    meshId: meshId ?? mesh.trustDomain,
+  };
+}
+
+/** Where the objects are whose statuses this role writes. */
+function statusSources(
+  informers: Informers,
+): Readonly<Record<RoutingStatusKind | StatusReport["kind"], StatusSource>> {
+  return {
+    Gateway: informers.gateways,
+    GatewayClass: informers.gatewayClasses,
+    HTTPRoute: informers.httpRoutes,
+    GRPCRoute: informers.grpcRoutes,
+    TCPRoute: informers.tcpRoutes,
+    TLSRoute: informers.tlsRoutes,
+    AuthorizationPolicy: informers.authorizationPolicies,
+    VirtualService: informers.virtualServices,
+    DestinationRule: informers.destinationRules,
+    IstioGateway: informers.istioGateways,
+    Service: informers.services,
+    ServiceEntry: informers.serviceEntries,
+    WorkloadEntry: informers.workloadEntries,
   };
 }
 

@@ -26,7 +26,24 @@ export const ISTIOD_SETTINGS = {
     true,
     "Serve ambient workloads; this control plane serves no other",
   ),
-  status: setting("AMBIENT_ENABLE_STATUS", "boolean", true, "Write conditions into the status of policies"),
+  status: setting(
+    "AMBIENT_ENABLE_STATUS",
+    "boolean",
+    true,
+    "Write conditions into the status of policies and of what asks for waypoints",
+  ),
+  proxyImage: setting(
+    "PROXY_IMAGE",
+    "string",
+    "",
+    "Image of the proxies that are deployed for Gateways; empty: the image of istiod's own pod",
+  ),
+  proxyPullPolicy: setting(
+    "PROXY_IMAGE_PULL_POLICY",
+    "string",
+    "",
+    "Their imagePullPolicy; empty: Kubernetes' default",
+  ),
   dryRunPolicies: setting(
     "AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY",
     "boolean",

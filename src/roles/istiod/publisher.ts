@@ -1,4 +1,4 @@
-import type { AmbientIndex, IndexDelta, IndexInputs, StatusReport } from "../../index/mod.ts";
+import type { AmbientIndex, IndexDelta, IndexInputs, RoutingInputs, StatusReport } from "../../index/mod.ts";
 import type { Change } from "../../kube/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Registry } from "../../telemetry/metrics.ts";
@@ -11,19 +11,29 @@ import {
   workloadResource,
 } from "../../xds/resource_store.ts";
 
-/** Istio's word for what caused an update. */
-const UPDATE_TYPE: Readonly<Record<keyof IndexInputs, string>> = {
-  pods: "eds",
-  endpointSlices: "eds",
-  services: "svc",
-  namespaces: "config",
-  nodes: "config",
-  authorizationPolicies: "config",
-  peerAuthentications: "config",
-  gateways: "config",
-  gatewayClasses: "config",
-  serviceEntries: "svc",
-  workloadEntries: "eds",
+/** Istio's words for what caused an update, and for what triggered a push. Undefined: the ambient index does not read it. */
+const INPUTS: Readonly<Record<keyof RoutingInputs, readonly [update: string, trigger: string, ambient: boolean]>> = {
+  pods: ["eds", "endpoint", true],
+  endpointSlices: ["eds", "endpoint", true],
+  services: ["svc", "service", true],
+  namespaces: ["config", "namespace", true],
+  nodes: ["config", "config", true],
+  authorizationPolicies: ["config", "config", true],
+  peerAuthentications: ["config", "config", true],
+  gateways: ["config", "config", true],
+  gatewayClasses: ["config", "config", true],
+  serviceEntries: ["svc", "service", true],
+  workloadEntries: ["eds", "endpoint", true],
+  httpRoutes: ["config", "config", false],
+  grpcRoutes: ["config", "config", false],
+  tcpRoutes: ["config", "config", false],
+  tlsRoutes: ["config", "config", false],
+  referenceGrants: ["config", "config", false],
+  istioGateways: ["config", "config", false],
+  virtualServices: ["config", "config", false],
+  destinationRules: ["config", "config", false],
+  secrets: ["config", "secret", false],
+  configMaps: ["config", "configmap", false],
 };
 
 /**
@@ -35,7 +45,10 @@ export class Publisher {
   readonly authorizations: ResourceStore = authorizationStore();
   readonly #index: AmbientIndex;
   readonly #updates;
-  #onStatuses: ((reports: StatusReport[]) => void) | undefined;
+  readonly #triggers;
+  readonly #triggered = new Set<string>();
+  readonly #flushed = new Set<() => void>();
+  #onStatuses: ((reports: StatusReport[], removed: readonly string[]) => void) | undefined;
   #open = false;
   #scheduled = false;
 
@@ -47,13 +60,20 @@ export class Publisher {
     this.#index = index;
     this.#logger = logger;
     this.#updates = registry.counter("pilot_inbound_updates", "Total number of updates received by pilot.", ["type"]);
+    this.#triggers = registry.counter(
+      "pilot_push_triggers",
+      "Total number of times a push was triggered, labeled by reason for the push.",
+      ["type"],
+    );
     const services = registry.gauge("pilot_services", "Total services known to pilot.").with();
     registry.onCollect(() => services.set(index.services.size));
   }
 
-  changed(input: keyof IndexInputs, changes: readonly Change[]): void {
-    this.#updates.with(UPDATE_TYPE[input]).inc(changes.length);
-    this.#index.changed(input, changes);
+  changed(input: keyof RoutingInputs, changes: readonly Change[]): void {
+    const [update, trigger, ambient] = INPUTS[input];
+    this.#updates.with(update).inc(changes.length);
+    this.#triggered.add(trigger);
+    if (ambient) this.#index.changed(input as keyof IndexInputs, changes);
     this.schedule();
   }
 
@@ -73,10 +93,22 @@ export class Publisher {
     this.flush();
   }
 
-  /** Hears of statuses that changed; at once of all that there are. */
-  onStatuses(handler: ((reports: StatusReport[]) => void) | undefined): void {
+  /** Whether what is known has been published once. */
+  get opened(): boolean {
+    return this.#open;
+  }
+
+  /** Hears of every flush, after it: inputs have changed, and the ambient index has taken them in. */
+  onFlush(handler: () => void): void {
+    this.#flushed.add(handler);
+  }
+
+  /** Hears of statuses that changed, and of the keys of those that went. Returns all that there are now. */
+  onStatuses(
+    handler: ((reports: StatusReport[], removed: readonly string[]) => void) | undefined,
+  ): readonly StatusReport[] {
     this.#onStatuses = handler;
-    handler?.([...this.#index.statuses.values()]);
+    return [...this.#index.statuses.values()];
   }
 
   flush(): void {
@@ -84,6 +116,8 @@ export class Publisher {
     const { workloads, services, policies, statuses } = this.#index;
     const found = <V>(names: readonly string[], table: { get(name: string): V | undefined }) =>
       names.map((name) => table.get(name)!);
+    for (const trigger of this.#triggered) this.#triggers.with(trigger).inc();
+    this.#triggered.clear();
     // Policies first: a workload must not be known with a policy that is not.
     this.authorizations.apply(
       found(delta.policies.changed, policies).map(authorizationResource),
@@ -103,6 +137,9 @@ export class Publisher {
         this.#logger.warn("PeerAuthentication cannot be understood", { name, problems: found.join("; ") });
       }
     }
-    if (delta.statuses.changed.length > 0) this.#onStatuses?.(found(delta.statuses.changed, statuses));
+    if (delta.statuses.changed.length + delta.statuses.removed.length > 0) {
+      this.#onStatuses?.(found(delta.statuses.changed, statuses), delta.statuses.removed);
+    }
+    for (const handler of this.#flushed) handler();
   }
 }
