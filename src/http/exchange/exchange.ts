@@ -1,0 +1,741 @@
+// One request from its head to the end of its answer.
+//
+//   head -> path -> policy -> route -> cors, fault -> destination -> attempt(s) -> answer -> account
+//
+// A state machine driven by the two codecs and by timers; it holds no bytes (but see request_relay.ts) and makes no promise. It is
+// itself the record, the facts that rules look at and the request that clusters take, so that one object is made per request.
+
+import type { IpBits } from "../../core/ip.ts";
+import type { Workload } from "../../model/mod.ts";
+import { type EndpointMonitor, join, type SocketAddress, type Timer } from "../../net/mod.ts";
+import type { L7ConnectionFacts, L7Decision, L7RequestFacts } from "../../policy/http.ts";
+import { type FieldName, fieldName, type Fields } from "../fields.ts";
+import {
+  applyForwarding,
+  CorsOutcome,
+  drawAbort,
+  drawDelay,
+  drawShare,
+  GRPC_STATUS,
+  grpcStatusOf,
+  httpsLocation,
+  httpStatusOf,
+  isGrpc,
+  normalizePath,
+  redirectLocation,
+  trustedClient,
+} from "../filters/mod.ts";
+import { hostOf, type MatchFacts } from "../match/mod.ts";
+import type { HttpVersion, RequestHead, ResponseHead } from "../message.ts";
+import type { ServerStream, ServerStreamHandler, StreamError } from "../stream.ts";
+import {
+  type Attempt,
+  type AttemptHandler,
+  type Cluster,
+  type Host,
+  type UpstreamError,
+  upstreamFlag,
+  type UpstreamRequest,
+} from "../upstream/mod.ts";
+import {
+  chooseDestination,
+  type CompiledDestination,
+  type CompiledForward,
+  type CompiledRoute,
+} from "./compiled_route.ts";
+import type { Downstream } from "./downstream.ts";
+import type { HttpExchanges } from "./exchanges.ts";
+import {
+  DATE,
+  grpcReplyFields,
+  LOCATION,
+  OVERLOADED,
+  replyFields,
+  SERVER,
+  SERVER_NAME,
+  upstreamFailureDetails,
+  upstreamFailureText,
+} from "./local_reply.ts";
+import { Mirrored } from "./mirror.ts";
+import type { RequestRecord, TraceContext } from "./record.ts";
+import { REPLAY_BYTES, RequestRelay } from "./request_relay.ts";
+import type { ListenerRuntime } from "./runtime.ts";
+
+const ATTEMPT_COUNT = fieldName("x-envoy-attempt-count");
+const EXPECTED_TIMEOUT = fieldName("x-envoy-expected-rq-timeout-ms");
+const ORIGINAL_PATH = fieldName("x-envoy-original-path");
+const SERVICE_TIME = fieldName("x-envoy-upstream-service-time");
+const EXPECT = fieldName("expect");
+const ORIGIN = fieldName("origin");
+const SET_COOKIE = fieldName("set-cookie");
+
+const NOBODY: readonly Host[] = [];
+
+/** A stream whose answer has begun may be quiet for so long (watches, WebSockets); before that the engine's idle time counts. */
+const ANSWERED_IDLE_FACTOR = 12;
+
+export class Exchange
+  implements
+    ServerStreamHandler,
+    AttemptHandler,
+    UpstreamRequest,
+    EndpointMonitor,
+    MatchFacts,
+    L7RequestFacts,
+    RequestRecord {
+  // --- links of the engine's list
+  next: Exchange | null = null;
+  previous: Exchange | null = null;
+
+  readonly #engine: HttpExchanges;
+  readonly #stream: ServerStream;
+  readonly downstream: Downstream;
+  readonly #runtime: ListenerRuntime | null;
+  readonly head: RequestHead;
+
+  // --- what rules look at
+  path = "";
+  query = "";
+  hostname = "";
+  remoteIp: IpBits | undefined;
+
+  // --- what was decided
+  decision: L7Decision | null = null;
+  #route: CompiledRoute | null = null;
+  #forward: CompiledForward | null = null;
+  #destination: CompiledDestination | null = null;
+  #corsOrigin: string | null = null;
+
+  // --- attempts
+  cluster: Cluster | null = null;
+  #attempt: Attempt | null = null;
+  #attemptStart = 0;
+  attempts = 0;
+  tried: Host[] | readonly Host[] = NOBODY;
+  hash = -1;
+  setCookie: string | null = null;
+  #holdsRetry = false;
+  #retriedStale = false;
+  #bodyAttached = false;
+  #relay: RequestRelay | null = null;
+  #answered = false;
+  #over = false;
+  #requestTimer: Timer | null = null;
+  #tryTimer: Timer | null = null;
+  #waitTimer: Timer | null = null;
+
+  // --- account
+  originalPath = "";
+  responseStatus = 0;
+  responseFields: Fields | null = null;
+  flags = "";
+  details = "";
+  readonly startTime: number;
+  readonly #start: number;
+  durationMs = 0;
+  upstreamMs = -1;
+  upstreamHost: Host | null = null;
+  upstreamLocal: SocketAddress | null = null;
+  upstreamFailure = "";
+  requestId = "";
+  grpc = false;
+  grpcStatus = -1;
+  requestMessages = 0;
+  responseMessages = 0;
+  trace: TraceContext | null = null;
+  #idleBytes = 0;
+  #idleSince: number;
+
+  constructor(engine: HttpExchanges, stream: ServerStream, downstream: Downstream, runtime: ListenerRuntime | null) {
+    this.#engine = engine;
+    this.#stream = stream;
+    this.downstream = downstream;
+    this.#runtime = runtime;
+    this.head = stream.request;
+    this.#start = this.#idleSince = engine.reactor.now;
+    this.startTime = engine.clock.now();
+  }
+
+  // --- facts
+
+  get runtime(): ListenerRuntime {
+    return this.#runtime!;
+  }
+  get connection(): L7ConnectionFacts {
+    return this.downstream;
+  }
+  get method(): string {
+    return this.head.method;
+  }
+  get scheme(): string {
+    return this.head.scheme;
+  }
+  get authority(): string {
+    return this.head.authority;
+  }
+  get fields(): Fields {
+    return this.head.fields;
+  }
+  get sourceWorkload(): Workload | undefined {
+    return this.downstream.sourceWorkload;
+  }
+  header(name: string): string | undefined {
+    return this.head.fields.joined(fieldName(name));
+  }
+  get bodyEnded(): boolean {
+    return this.#stream.requestEnded;
+  }
+  get downstreamVersion(): HttpVersion {
+    return this.head.version;
+  }
+  get source(): SocketAddress {
+    return this.downstream.peer;
+  }
+  get originalDestination(): SocketAddress {
+    return this.downstream.local;
+  }
+  get avoidPriorities(): boolean {
+    return this.#forward?.retry?.avoidPriorities ?? false;
+  }
+  get routeName(): string {
+    return this.#route === null ? "-" : this.#route.name;
+  }
+  get bytesReceived(): number {
+    return this.#stream.bytesIn;
+  }
+  get bytesSent(): number {
+    return this.#stream.bytesOut;
+  }
+
+  // --- before any backend
+
+  start(): void {
+    const stream = this.#stream, head = this.head, runtime = this.#runtime;
+    stream.handler = this;
+    stream.body.monitor = this;
+    this.#engine.add(this);
+    this.grpc = isGrpc(head.fields);
+    this.hostname = hostOf(head.authority);
+    if (runtime === null) return this.#noRoute();
+    const target = normalizePath(head.path, runtime.settings.pathNormalization);
+    if (target === undefined) return this.#reply(400, "", "", "path_normalization_failed");
+    head.path = target;
+    const question = target.indexOf("?");
+    this.path = question < 0 ? target : target.slice(0, question);
+    this.query = question < 0 ? "" : target.slice(question + 1);
+    const { trustedProxies } = runtime.settings;
+    this.remoteIp = trustedClient(head.fields, this.downstream, trustedProxies);
+    this.requestId = applyForwarding(head.fields, this.downstream, trustedProxies);
+    const decision = this.decision = runtime.policies.decide(this);
+    if (!decision.allowed) return this.#reply(403, "RBAC: access denied", "", decision.detail);
+    if (runtime.config.httpsRedirect && this.downstream.scheme === "http") {
+      return this.#redirect(301, httpsLocation(head.authority, head.path));
+    }
+    this.#selectRoute(runtime);
+  }
+
+  #selectRoute(runtime: ListenerRuntime): void {
+    const virtualHost = runtime.hosts.find(this.hostname);
+    const index = virtualHost === null ? -1 : virtualHost.table.select(this);
+    if (index < 0) return this.#noRoute();
+    const route = this.#route = virtualHost!.routes[index];
+    if (route.cors !== null) {
+      const outcome = route.cors.judge(this.head);
+      if (outcome === CorsOutcome.Preflight || outcome === CorsOutcome.Refused) return this.#preflight(route, outcome);
+      if (outcome === CorsOutcome.Allowed) this.#corsOrigin = this.head.fields.get(ORIGIN)!;
+    }
+    const fault = route.route.fault;
+    if (fault !== undefined) {
+      const delay = drawDelay(fault, this.#engine.random);
+      if (delay > 0) {
+        this.#flag("DI");
+        this.#waitTimer = this.#engine.reactor.setTimer(delay, () => {
+          this.#waitTimer = null;
+          this.#afterDelay(route);
+        });
+        return;
+      }
+    }
+    this.#afterDelay(route);
+  }
+
+  #afterDelay(route: CompiledRoute): void {
+    const fault = route.route.fault;
+    const abort = fault === undefined ? null : drawAbort(fault, this.#engine.random);
+    if (abort !== null) {
+      this.#flag("FI");
+      const grpcStatus = abort.grpcStatus ?? -1;
+      const status = abort.status ?? (grpcStatus >= 0 ? httpStatusOf(grpcStatus) : 503);
+      return this.#replyWith(status, "fault filter abort", "fault_filter_abort", grpcStatus);
+    }
+    if (route.forward !== null) this.#toBackend(route, route.forward);
+    else if (route.redirect !== null) {
+      const { localPort, scheme } = this.downstream, head = this.head;
+      const location = redirectLocation(route.redirect, route.route.match.path, {
+        scheme,
+        authority: head.authority,
+        path: head.path,
+        listenerPort: localPort,
+      });
+      this.#redirect(route.redirect.status, location);
+    } else this.#direct(route);
+  }
+
+  #noRoute(): void {
+    this.#reply(404, "", "NR", "route_not_found");
+  }
+
+  #preflight(route: CompiledRoute, outcome: CorsOutcome): void {
+    const fields = replyFields(this.#date(), "");
+    if (outcome === CorsOutcome.Preflight) route.cors!.preflight(this.head, fields);
+    this.details = "cors_response";
+    this.#answer(200, fields, "");
+  }
+
+  #redirect(status: number, location: string): void {
+    const fields = replyFields(this.#date(), "");
+    fields.append(LOCATION, location);
+    this.#decorate(fields);
+    this.details = "direct_response";
+    this.#answer(status, fields, "");
+  }
+
+  #direct(route: CompiledRoute): void {
+    const direct = route.direct!;
+    const fields = replyFields(this.#date(), direct.text);
+    this.#decorate(fields);
+    this.details = "direct_response";
+    if (direct.bytes === null) return this.#answer(direct.status, fields, direct.text);
+    const stream = this.#stream, { bytes } = direct;
+    this.#answered = true;
+    this.responseStatus = direct.status;
+    this.responseFields = fields;
+    stream.respond(
+      { version: this.head.version, status: direct.status, fields, contentLength: bytes.length },
+      bytes.length === 0,
+    );
+    if (!stream.open || bytes.length === 0 || this.head.method === "HEAD") return;
+    stream.body.write(bytes);
+    stream.body.finish();
+  }
+
+  // --- to a backend
+
+  #toBackend(route: CompiledRoute, forward: CompiledForward): void {
+    const { head } = this, engine = this.#engine;
+    const destination = forward.totalWeight === 0 ? null : chooseDestination(forward, engine.random);
+    if (destination === null) return this.#reply(500, "", "", "direct_response");
+    if (destination.invalid !== 0) return this.#reply(destination.invalid, "", "", "direct_response");
+    const cluster = engine.clusters.get(destination.name);
+    if (cluster === undefined) return this.#reply(503, "", "NC", "cluster_not_found");
+    this.#forward = forward;
+    this.#destination = destination;
+    this.cluster = cluster;
+    destination.requestHeaders?.applyToRequest(head);
+    route.requestHeaders?.applyToRequest(head);
+    if (forward.rewrite !== null) {
+      const before = head.path;
+      forward.rewrite.apply(head);
+      if (head.path !== before) {
+        this.originalPath = before;
+        head.fields.set(ORIGINAL_PATH, before);
+      }
+    }
+    if (head.expectContinue) head.fields.remove(EXPECT);
+    const { retry, timeoutMs } = forward;
+    const perTry = retry === null ? 0 : retry.perTryTimeoutMs;
+    if (timeoutMs > 0 || perTry > 0) {
+      const expected = perTry > 0 && (timeoutMs === 0 || perTry < timeoutMs) ? perTry : timeoutMs;
+      head.fields.set(EXPECTED_TIMEOUT, String(expected));
+    }
+    this.trace = engine.observer === null ? null : engine.observer.trace(head);
+    if (timeoutMs > 0) {
+      this.#requestTimer = engine.reactor.setTimer(timeoutMs, () => {
+        this.#requestTimer = null;
+        this.#onTimeout("response_timeout");
+      });
+    }
+    this.#begin(cluster);
+    if (forward.mirrors.length > 0 && !this.#over && this.#stream.requestEnded) this.#mirror(null);
+  }
+
+  #begin(cluster: Cluster): void {
+    this.attempts++;
+    this.head.fields.set(ATTEMPT_COUNT, this.attempts === 1 ? "1" : String(this.attempts));
+    this.#attemptStart = this.#engine.reactor.now;
+    const attempt = this.#attempt = cluster.attempt(this, this);
+    const perTry = this.#forward!.retry === null ? 0 : this.#forward!.retry.perTryTimeoutMs;
+    if (perTry > 0) {
+      this.#tryTimer = this.#engine.reactor.setTimer(perTry, () => {
+        this.#tryTimer = null;
+        this.#onTryTimeout();
+      });
+    }
+    attempt.begin();
+  }
+
+  onSent(attempt: Attempt): void {
+    if (attempt !== this.#attempt) return;
+    const target = attempt.stream!;
+    target.body.monitor = this;
+    this.upstreamHost = attempt.host;
+    this.upstreamLocal = attempt.localAddress;
+    if (this.#stream.requestEnded) return;
+    if (!this.#bodyAttached) {
+      this.#bodyAttached = true;
+      if (!this.#needsCopy()) return join(this.#stream.body, target.body);
+      this.#relay = new RequestRelay(this.#stream.body, this);
+    }
+    this.#relay!.attach(target);
+  }
+
+  /** Whether the body may be wanted a second time, and may be short enough for it. */
+  #needsCopy(): boolean {
+    const { retry, mirrors } = this.#forward!;
+    return (retry !== null || mirrors.length > 0) && this.head.contentLength <= REPLAY_BYTES;
+  }
+
+  onRequestTrailers(_stream: ServerStream, trailers: Fields): void {
+    if (this.#relay !== null) this.#relay.trailers = trailers;
+    this.#attempt?.stream?.sendTrailers(trailers);
+  }
+
+  /** The relay: the request is complete. */
+  onRequestBodyEnd(): void {
+    const relay = this.#relay;
+    if (relay !== null && !relay.overflowed && this.#forward!.mirrors.length > 0) this.#mirror(relay);
+  }
+
+  #mirror(relay: RequestRelay | null): void {
+    const engine = this.#engine;
+    for (const { destination, millionths } of this.#forward!.mirrors) {
+      if (!drawShare(millionths, engine.random)) continue;
+      const cluster = engine.clusters.get(destination);
+      if (cluster !== undefined) {
+        Mirrored.send(engine.reactor, cluster, this, relay?.chunks ?? [], relay?.trailers ?? null);
+      }
+    }
+  }
+
+  // --- from the backend
+
+  onInformational(attempt: Attempt, status: number, fields: Fields): void {
+    // The codec itself says 100 when the body is wanted.
+    if (attempt === this.#attempt && status !== 100 && !this.#answered) this.#stream.inform(status, fields);
+  }
+
+  onResponse(attempt: Attempt, response: ResponseHead, ended: boolean): void {
+    if (attempt !== this.#attempt) return;
+    this.#endTry();
+    const retry = this.#forward!.retry;
+    if (retry !== null && retry.afterResponse(response)) {
+      if (this.#mayRetry()) {
+        attempt.cancel();
+        return this.#retry(attempt.host);
+      }
+      if (this.attempts > retry.retries) this.#flag("URX", true);
+    }
+    const now = this.#engine.reactor.now;
+    this.#answered = true;
+    this.upstreamMs = now - this.#attemptStart;
+    this.details = "via_upstream";
+    const { fields } = response;
+    fields.set(SERVER, SERVER_NAME);
+    if (!fields.has(DATE)) fields.append(DATE, this.#date());
+    fields.set(SERVICE_TIME, String(Math.round(this.upstreamMs)));
+    if (this.setCookie !== null) fields.append(SET_COOKIE, this.setCookie);
+    this.#decorate(fields);
+    const status = this.#statusFor(response.status);
+    response.status = status;
+    this.responseStatus = status;
+    this.responseFields = fields;
+    if (this.grpc) this.#noteGrpcStatus(fields);
+    const stream = this.#stream;
+    const switched = this.head.upgrade !== "" && (status === 101 || (status === 200 && this.head.version === "HTTP/2"));
+    if (switched) this.#cancelRequestTimer();
+    stream.respond(response, ended);
+    if (ended || !stream.open || attempt.stream === null) return;
+    this.#joinResponse(attempt);
+  }
+
+  /** What accepts an upgrade depends on the version: 101 for HTTP/1.1, 200 for HTTP/2's extended CONNECT (RFC 8441). */
+  #statusFor(status: number): number {
+    if (this.head.upgrade === "") return status;
+    if (this.head.version === "HTTP/2") return status === 101 ? 200 : status;
+    return status === 200 && this.upstreamSpeaksHttp2 ? 101 : status;
+  }
+
+  private get upstreamSpeaksHttp2(): boolean {
+    return this.#attempt?.connection?.connection.version === "HTTP/2";
+  }
+
+  #joinResponse(attempt: Attempt): void {
+    const body = attempt.stream!.body, relay = this.#relay;
+    if (relay === null) {
+      if (body.partner === null) join(this.#stream.body, body);
+      return;
+    }
+    relay.answering = true;
+    if ((relay.ended || relay.overflowed) && relay.idle) {
+      this.#relay = null;
+      join(this.#stream.body, body);
+    } else body.resume();
+  }
+
+  onTrailers(attempt: Attempt, trailers: Fields): void {
+    if (attempt !== this.#attempt) return;
+    if (this.grpc) this.#noteGrpcStatus(trailers);
+    this.#stream.sendTrailers(trailers);
+  }
+
+  #noteGrpcStatus(fields: Fields): void {
+    const text = fields.get(GRPC_STATUS);
+    if (text !== undefined && /^\d{1,3}$/.test(text)) this.grpcStatus = Number(text);
+  }
+
+  onFinished(subject: Attempt | ServerStream): void {
+    if (subject === this.#stream) this.#finish();
+  }
+
+  onFailed(attempt: Attempt, error: UpstreamError): void {
+    if (attempt !== this.#attempt) return;
+    this.#endTry();
+    const { code } = error;
+    this.upstreamFailure = error.message;
+    if (attempt.host !== null) this.upstreamHost = attempt.host;
+    if (this.#answered) {
+      return this.#breakOff(upstreamFlag(code) === "UR" ? "UR" : "UC", upstreamFailureDetails(code, true));
+    }
+    const retry = this.#forward!.retry;
+    const wanted = retry !== null && retry.afterFailure(code, attempt.stream !== null);
+    if (wanted && this.#mayRetry()) return this.#retry(attempt.host);
+    if (!wanted && this.#mayRepeatStale(attempt, code)) return this.#again();
+    if (wanted && this.attempts > retry.retries) this.#flag("URX", true);
+    this.#attempt = null;
+    this.#flag(upstreamFlag(code));
+    const retried = this.attempts > 1;
+    this.details = upstreamFailureDetails(code, false);
+    const status = code === "protocol_error" ? 502 : 503;
+    this.#replyWith(
+      status,
+      upstreamFailureText(code, retried),
+      this.details,
+      -1,
+      code === "overflow" ? OVERLOADED : undefined,
+    );
+  }
+
+  #onTryTimeout(): void {
+    const attempt = this.#attempt;
+    if (attempt === null || this.#answered || this.#over) return;
+    attempt.cancel(true);
+    this.#endTry();
+    this.upstreamHost = attempt.host;
+    const retry = this.#forward!.retry!;
+    if (retry.afterTimeout) {
+      if (this.#mayRetry()) return this.#retry(attempt.host);
+      if (this.attempts > retry.retries) this.#flag("URX", true);
+    }
+    this.#attempt = null;
+    this.#reply(504, "upstream request timeout", "UT", "upstream_per_try_timeout");
+  }
+
+  #onTimeout(details: string): void {
+    if (this.#over) return;
+    this.#dropAttempt(true);
+    if (this.#answered) return this.#breakOff("UT", details);
+    this.#reply(504, "upstream request timeout", "UT", details);
+  }
+
+  /** The engine: no byte has moved for too long. */
+  onIdle(): void {
+    if (this.#over) return;
+    this.#dropAttempt(true);
+    if (this.#answered) return this.#breakOff("SI", "stream_idle_timeout");
+    // 408 tells a client that has not sent everything to try again (Envoy does the same).
+    const complete = this.#stream.requestEnded || this.#relay?.ended === true;
+    this.#reply(complete ? 504 : 408, "stream timeout", "SI", "stream_idle_timeout");
+  }
+
+  idleFor(now: number): number {
+    const moved = this.#stream.bytesIn + this.#stream.bytesOut + this.attempts;
+    if (moved !== this.#idleBytes) {
+      this.#idleBytes = moved;
+      this.#idleSince = now;
+    }
+    const quiet = now - this.#idleSince;
+    return this.#answered ? quiet / ANSWERED_IDLE_FACTOR : quiet;
+  }
+
+  // --- again
+
+  /** Whether the request can be made once more: attempts left, the body at hand, and the cluster willing. */
+  #mayRetry(): boolean {
+    return this.attempts <= this.#forward!.retry!.retries && this.#replayable && this.#acquireRetry();
+  }
+
+  get #replayable(): boolean {
+    return this.#stream.requestEnded || !this.#bodyAttached || (this.#relay !== null && !this.#relay.overflowed);
+  }
+
+  #acquireRetry(): boolean {
+    return this.#holdsRetry = this.cluster!.acquireRetry();
+  }
+
+  /** A kept connection that had ended before its use says nothing about the host: an idempotent request goes out again. */
+  #mayRepeatStale(attempt: Attempt, code: string): boolean {
+    if (this.#retriedStale || !attempt.staleConnection || !this.#replayable) return false;
+    if (code !== "reset" && code !== "connection_termination") return false;
+    const { method } = this.head;
+    if (method !== "GET" && method !== "HEAD" && method !== "OPTIONS" && method !== "PUT" && method !== "DELETE") {
+      return false;
+    }
+    return this.#retriedStale = true;
+  }
+
+  #retry(host: Host | null): void {
+    if (host !== null) {
+      if (this.tried === NOBODY) this.tried = [host];
+      else (this.tried as Host[]).push(host);
+    }
+    const wait = this.#forward!.retry!.wait(this.attempts, this.#engine.random);
+    this.#relay?.detach();
+    this.#attempt = null;
+    this.#waitTimer = this.#engine.reactor.setTimer(wait, () => {
+      this.#waitTimer = null;
+      if (!this.#over) this.#begin(this.cluster!);
+    });
+  }
+
+  #again(): void {
+    this.#relay?.detach();
+    this.#attempt = null;
+    this.attempts--;
+    this.#begin(this.cluster!);
+  }
+
+  /** An attempt has come to an outcome. */
+  #endTry(): void {
+    if (this.#tryTimer !== null) {
+      this.#tryTimer.cancel();
+      this.#tryTimer = null;
+    }
+    if (this.#holdsRetry) {
+      this.#holdsRetry = false;
+      this.cluster!.releaseRetry();
+    }
+  }
+
+  // --- answers of our own
+
+  /** @param flag Envoy's response flag; "" for none */
+  #reply(status: number, body: string, flag: string, details: string): void {
+    if (flag !== "") this.#flag(flag);
+    this.#replyWith(status, body, details, -1);
+  }
+
+  #replyWith(status: number, body: string, details: string, grpcStatus: number, extra?: FieldName): void {
+    this.details = details;
+    this.#attempt = null;
+    let fields: Fields;
+    if (this.grpc) {
+      fields = grpcReplyFields(this.#date(), status, grpcStatus, body);
+      this.grpcStatus = grpcStatus >= 0 ? grpcStatus : grpcStatusOf(status);
+    } else fields = replyFields(this.#date(), body);
+    if (extra !== undefined) fields.append(extra, "true");
+    this.#decorate(fields);
+    this.#answer(this.grpc ? 200 : status, fields, this.grpc ? "" : body);
+  }
+
+  /** The response's changes by route and destination, and CORS. */
+  #decorate(fields: Fields): void {
+    this.#destination?.responseHeaders?.apply(fields);
+    const route = this.#route;
+    if (route === null) return;
+    route.responseHeaders?.apply(fields);
+    if (this.#corsOrigin !== null) route.cors!.decorate(this.#corsOrigin, fields);
+  }
+
+  #answer(status: number, fields: Fields, body: string): void {
+    const stream = this.#stream;
+    this.#answered = true;
+    this.responseStatus = status;
+    this.responseFields = fields;
+    this.#cancelRequestTimer();
+    this.#relay?.release();
+    this.#relay = null;
+    stream.body.partner = null;
+    if (stream.open) stream.reply(status, fields, body);
+    else this.#finish();
+  }
+
+  /** The answer cannot be completed: the client must notice. */
+  #breakOff(flag: string, details: string): void {
+    this.#flag(flag);
+    this.details = details;
+    this.#attempt = null;
+    if (this.#stream.open) this.#stream.reset();
+    this.#finish();
+  }
+
+  #date(): string {
+    return this.#engine.date.text(this.startTime);
+  }
+
+  #flag(flag: string, first = false): void {
+    if (flag === "-" || flag === "") return;
+    if (this.flags === "") this.flags = flag;
+    else this.flags = first ? `${flag},${this.flags}` : `${this.flags},${flag}`;
+  }
+
+  // --- endings
+
+  onAborted(_stream: ServerStream, error: StreamError): void {
+    if (this.#over) return;
+    this.#dropAttempt(false);
+    const peers = error.code === "protocol_error";
+    this.#flag(peers ? "DPE" : "DC");
+    if (!this.#answered || this.details === "via_upstream") {
+      this.details = peers ? "downstream_protocol_error" : "downstream_remote_disconnect";
+    }
+    this.#finish();
+  }
+
+  /** The proxy ends. */
+  giveUp(): void {
+    if (this.#over) return;
+    this.#dropAttempt(false);
+    if (this.#stream.open) this.#stream.reset();
+    this.#finish();
+  }
+
+  /** What becomes of either body is told by its stream. */
+  onEndpointDone(): void {}
+
+  #dropAttempt(timedOut: boolean): void {
+    const attempt = this.#attempt;
+    this.#attempt = null;
+    this.#endTry();
+    this.#waitTimer?.cancel();
+    this.#waitTimer = null;
+    this.#relay?.detach();
+    attempt?.cancel(timedOut);
+  }
+
+  #cancelRequestTimer(): void {
+    this.#requestTimer?.cancel();
+    this.#requestTimer = null;
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#engine.remove(this);
+    this.#cancelRequestTimer();
+    if (this.#attempt !== null || this.#waitTimer !== null || this.#holdsRetry) this.#dropAttempt(false);
+    this.#relay?.release();
+    this.#relay = null;
+    this.durationMs = this.#engine.reactor.now - this.#start;
+    if (this.#runtime !== null) this.#engine.observer?.onRequest(this);
+  }
+}

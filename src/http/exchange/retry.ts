@@ -1,0 +1,106 @@
+// Whether and when a failed attempt is made again: Envoy's conditions by name.
+
+import type { RetryPolicy } from "../../model/mod.ts";
+import { GRPC_STATUS } from "../filters/mod.ts";
+import type { ResponseHead } from "../message.ts";
+import type { UpstreamErrorCode } from "../upstream/types.ts";
+
+const GRPC_CONDITIONS: Readonly<Record<string, number>> = {
+  "cancelled": 1,
+  "deadline-exceeded": 4,
+  "resource-exhausted": 8,
+  "internal": 13,
+  "unavailable": 14,
+};
+
+/** Envoy's limits on the wait between attempts: at most ten times the base. */
+const BACKOFF_FACTOR = 10;
+
+/** A {@linkcode RetryPolicy} ready to be asked. */
+export class CompiledRetry {
+  readonly retries: number;
+  readonly perTryTimeoutMs: number;
+  readonly backoffMs: number;
+  readonly avoidPriorities: boolean;
+  readonly #serverErrors: boolean;
+  readonly #gatewayErrors: boolean;
+  readonly #retriable4xx: boolean;
+  readonly #reset: boolean;
+  readonly #resetBeforeRequest: boolean;
+  readonly #connectFailure: boolean;
+  readonly #refusedStream: boolean;
+  readonly #overflow: boolean;
+  readonly #statusCodes: ReadonlySet<number>;
+  readonly #grpc: ReadonlySet<string>;
+
+  constructor(policy: RetryPolicy) {
+    this.retries = policy.retries;
+    this.perTryTimeoutMs = policy.perTryTimeoutMs;
+    this.backoffMs = policy.backoffMs > 0 ? policy.backoffMs : 25;
+    this.avoidPriorities = policy.retryRemoteLocalities;
+    const on = new Set(policy.on.map((name) => name.trim().toLowerCase()));
+    const codes = new Set(policy.statusCodes);
+    for (const name of on) if (/^[1-5]\d\d$/.test(name)) codes.add(Number(name));
+    this.#serverErrors = on.has("5xx");
+    this.#gatewayErrors = on.has("gateway-error");
+    this.#retriable4xx = on.has("retriable-4xx");
+    // `5xx` and `gateway-error` cover upstreams that do not answer at all.
+    this.#reset = on.has("reset") || on.has("5xx") || on.has("gateway-error");
+    this.#resetBeforeRequest = on.has("reset-before-request");
+    this.#connectFailure = this.#reset || on.has("connect-failure");
+    this.#refusedStream = on.has("refused-stream") || on.has("5xx");
+    this.#overflow = on.has("envoy-ratelimited");
+    this.#statusCodes = codes;
+    this.#grpc = new Set(
+      [...on].filter((name) => name in GRPC_CONDITIONS).map((name) => String(GRPC_CONDITIONS[name])),
+    );
+  }
+
+  /** Whether a response is to be thrown away for another attempt. */
+  afterResponse(head: ResponseHead): boolean {
+    const { status } = head;
+    if (status >= 500) {
+      if (this.#serverErrors || (this.#gatewayErrors && status >= 502 && status <= 504)) return true;
+    } else if (status === 409 && this.#retriable4xx) return true;
+    if (this.#statusCodes.size > 0 && this.#statusCodes.has(status)) return true;
+    if (this.#grpc.size === 0) return false;
+    const grpc = head.fields.get(GRPC_STATUS);
+    return grpc !== undefined && this.#grpc.has(grpc);
+  }
+
+  /** @param sent something of the request has reached a connection */
+  afterFailure(code: UpstreamErrorCode, sent: boolean): boolean {
+    switch (code) {
+      case "connection_failure":
+      case "connection_timeout":
+        return this.#connectFailure;
+      case "refused":
+        return this.#refusedStream;
+      case "reset":
+      case "connection_termination":
+      case "protocol_error":
+        return this.#reset || (this.#resetBeforeRequest && !sent);
+      case "overflow":
+        return this.#overflow;
+      // Another look-up finds nobody either; and what we gave up ourselves stays given up.
+      case "no_healthy_upstream":
+      case "aborted":
+        return false;
+    }
+  }
+
+  /** An attempt that took too long counts as a gateway error. */
+  get afterTimeout(): boolean {
+    return this.#serverErrors || this.#gatewayErrors || this.#reset || this.#statusCodes.has(504);
+  }
+
+  /**
+   * Milliseconds to wait before attempt `attempt` + 1: fully jittered exponential back-off.
+   *
+   * @param attempt attempts made so far, from 1
+   */
+  wait(attempt: number, random: () => number): number {
+    const ceiling = Math.min(this.backoffMs * (2 ** attempt - 1), this.backoffMs * BACKOFF_FACTOR);
+    return Math.floor(random() * ceiling);
+  }
+}
