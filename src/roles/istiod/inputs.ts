@@ -1,7 +1,7 @@
 // The informers of istiod, and how they feed the indexes.
 
 import {
-  DefinitionWatch,
+  type DefinitionWatch,
   type EndpointSlice,
   Informer,
   type InformerOptions,
