@@ -1,4 +1,4 @@
-import { describeError, MeshError } from "../../core/errors.ts";
+import { describeError, type MeshError } from "../../core/errors.ts";
 import type { H2Stream } from "../../h2/stream.ts";
 import type { HboneError, HboneStream } from "../../hbone/mod.ts";
 import type { WorkloadCertificate } from "../../identity/types.ts";
