@@ -140,6 +140,21 @@ export interface PodConnection {
   close(): void;
 }
 
+/** What the processes of a pod use, by container. */
+export interface PodUsage {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly node: string;
+  /** When it was measured, in milliseconds since the epoch, and over what time. */
+  readonly atMs: number;
+  readonly windowMs: number;
+  readonly containers: readonly {
+    readonly name: string;
+    readonly cpuNanocores: number;
+    readonly memoryBytes: number;
+  }[];
+}
+
 /** How the API server reaches running pods; the pod runtime implements it. Failures are `ApiError`s. */
 export interface PodBackend {
   logs(namespace: string, pod: string, container: string, options: LogOptions): ReadableStream<Uint8Array>;
@@ -158,6 +173,8 @@ export interface PodBackend {
     options: { stdin: boolean; stdout: boolean; stderr: boolean; tty: boolean },
   ): Promise<ExecSession>;
   dial(namespace: string, pod: string, port: number): Promise<PodConnection>;
+  /** The last measurement of every running pod. */
+  usage(): readonly PodUsage[];
 }
 
 /** The fixed addresses of a cluster; every cluster has its own network namespaces, so all clusters may use the same. */

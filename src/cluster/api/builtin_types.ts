@@ -1,4 +1,5 @@
 import { builtinSchema } from "./schema/builtin.ts";
+import { convertAutoscaler } from "./strategies/autoscaler_versions.ts";
 import { STRATEGIES } from "./strategies/mod.ts";
 import type { ResourceType, ScalePaths, TypeVersion } from "./types.ts";
 
@@ -10,6 +11,8 @@ interface Options {
   scale?: ScalePaths;
   sub?: ResourceType["subresources"];
   virtual?: true;
+  /** An older version that is served too. */
+  older?: { version: string; schema: string; convert: ResourceType["convert"] };
   singular?: string;
 }
 
@@ -24,15 +27,16 @@ function type(group: string, version: string, plural: string, schema: string, op
   const kind = schema.slice(schema.indexOf(".") + 1);
   const key = `${group}/${plural}`;
   // The schema is parsed when first used: a start of the server needs only some of them.
-  const entry: TypeVersion = {
-    name: version,
+  const entry = (name: string, schema: string): TypeVersion => ({
+    name,
     served: true,
     get schema() {
       return builtinSchema(schema);
     },
     hasStatus: options.status === true,
     scale: options.scale,
-  };
+  });
+  const { older } = options;
   return Object.freeze({
     group,
     plural,
@@ -42,7 +46,8 @@ function type(group: string, version: string, plural: string, schema: string, op
     shortNames: options.short ?? [],
     categories: options.categories ?? [],
     namespaced: !options.cluster,
-    versions: [entry],
+    versions: [entry(version, schema), ...older ? [entry(older.version, older.schema)] : []],
+    convert: older?.convert,
     storageVersion: version,
     strategy: STRATEGIES[key] ?? {},
     virtual: options.virtual,
@@ -132,6 +137,7 @@ export function builtinTypes(): ResourceType[] {
     type(BATCH, "v1", "jobs", "batch.Job", { categories: ALL, status: true }),
 
     type("autoscaling", "v2", "horizontalpodautoscalers", "autoscaling.HorizontalPodAutoscaler", {
+      older: { version: "v1", schema: "autoscalingv1.HorizontalPodAutoscaler", convert: convertAutoscaler },
       short: ["hpa"],
       categories: ALL,
       status: true,

@@ -6,7 +6,8 @@ import { decodeBuiltin } from "./schema/decode.ts";
 import { groupVersion, type ResourceType, splitApiVersion, type TypeVersion } from "./types.ts";
 
 /**
- * Makes a private, pruned copy of what a client sent, as an object of the type and version.
+ * Makes a private, pruned copy of what a client sent, as an object of the type and version; types with a conversion of their
+ * own come out in the version they are stored in.
  *
  * @param withDefaults whether the schema of a custom type fills in its defaults
  * @throws {ApiError} 400 where it is another kind of object or does not decode; with strict field validation also for
@@ -43,7 +44,7 @@ export function decodeObject(
   object.kind = type.kind;
   object.metadata ??= { name: "" };
   reportFields(type, version, context, unknown);
-  return object;
+  return type.convert ? type.convert(object, type.storageVersion) : object;
 }
 
 function reportFields(type: ResourceType, version: TypeVersion, context: WriteContext, unknown: string[]): void {

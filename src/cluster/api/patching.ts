@@ -76,6 +76,7 @@ export function applyPatch(patchType: PatchType, version: TypeVersion, current: 
 
 /** The object as a version shows it. */
 export function inVersion(type: ResourceType, version: TypeVersion, object: KubeObject): KubeObject {
+  if (type.convert) return type.convert(object, version.name);
   const apiVersion = groupVersion(type.group, version.name);
   return object.apiVersion === apiVersion ? object : { ...object, apiVersion };
 }

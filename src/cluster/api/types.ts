@@ -78,6 +78,8 @@ export interface ResourceType {
   readonly versions: TypeVersion[];
   readonly storageVersion: string;
   readonly strategy: Strategy;
+  /** The object in another version, where more than its apiVersion differs. */
+  readonly convert?: (object: KubeObject, version: string) => KubeObject;
   /** Never stored: create answers at once (reviews). */
   readonly virtual?: boolean;
   /** Other subresources that discovery lists, with their kinds and verbs. */

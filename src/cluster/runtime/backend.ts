@@ -6,9 +6,10 @@ import { execSession } from "./exec.ts";
 import type { Kubelet } from "./kubelet.ts";
 import { readLog } from "./logs.ts";
 import type { PodRunner } from "./pod_runner.ts";
+import type { UsageMeter } from "./usage.ts";
 
 /** Lets the API server reach the pods of a kubelet. */
-export function podBackend(kubelet: Kubelet, api: ClusterApi): PodBackend {
+export function podBackend(kubelet: Kubelet, api: ClusterApi, meter: UsageMeter): PodBackend {
   return {
     logs: (namespace, pod, container, options) => logs(kubelet, api, namespace, pod, container, options),
     async exec(namespace, pod, container, command, options) {
@@ -28,6 +29,7 @@ export function podBackend(kubelet: Kubelet, api: ClusterApi): PodBackend {
       if (!sandbox) throw new ApiError(400, "BadRequest", `unable to forward port because pod "${pod}" is not running`);
       return await dialPod(sandbox, pod, port);
     },
+    usage: () => meter.read(),
   };
 }
 

@@ -60,7 +60,7 @@ export class CodeCache {
     const [program, ...args] = selfCommand(["warm-up"]);
     const { code, stderr } = await new Deno.Command(program, {
       args,
-      env: { DENO_DIR: this.dir, DENO_NO_UPDATE_CHECK: "1" },
+      env: { DENO_DIR: this.dir, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" },
       stdin: "null",
       stdout: "null",
       stderr: "piped",

@@ -42,6 +42,8 @@ export interface Exit {
 export interface RunningContainer {
   /** The main process, as the engine numbers it. */
   readonly pid: number;
+  /** The process that was started for the container; everything in it descends from this one, orphans aside. */
+  readonly helper: number;
   readonly exited: Promise<Exit>;
   /** What `kubectl attach` joins. */
   readonly streams: ContainerStreams;
@@ -138,6 +140,7 @@ export async function startContainer(
   })();
   return {
     pid,
+    helper: process.pid,
     exited,
     streams,
     signal(name) {

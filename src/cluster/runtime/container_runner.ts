@@ -102,6 +102,11 @@ export class ContainerRunner {
     return this.#running?.streams.attach(this.#running.pid, options, stdinOnce === true);
   }
 
+  /** The process that everything in the container descends from; undefined while it does not run. */
+  get helper(): number | undefined {
+    return this.#running?.helper;
+  }
+
   get liveLog(): LogFile | undefined {
     return this.#log;
   }

@@ -137,6 +137,10 @@ export class Kubelet {
     throw ApiError.notFound("pods", "", name);
   }
 
+  get runners(): Iterable<PodRunner> {
+    return this.#pods.values();
+  }
+
   /** The folder of a pod that ended before the engine started, for its logs. */
   folderOf(pod: KubeObject): string | undefined {
     const node = this.#nodes.get(pod.spec?.nodeName)?.node;

@@ -17,6 +17,7 @@ import { createNode, type NodeNamespace } from "./node_namespace.ts";
 import { readMachine, registerNode, renewLease } from "./node_object.ts";
 import { readIdMap } from "./privileges.ts";
 import { RootFs } from "./root_fs.ts";
+import { UsageMeter } from "./usage.ts";
 
 export { createFabric } from "./fabric.ts";
 
@@ -86,6 +87,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     return registerNode(api, node, machine);
   });
   kubelet.start();
+  const meter = new UsageMeter(() => kubelet.runners);
   const heartbeat = setInterval(() => {
     for (const object of objects) {
       try {
@@ -96,8 +98,9 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   }, HEARTBEAT_MS);
   return {
-    backend: podBackend(kubelet, api),
+    backend: podBackend(kubelet, api, meter),
     async stop() {
+      meter.stop();
       clearInterval(heartbeat);
       await kubelet.stop();
       await services.stop();

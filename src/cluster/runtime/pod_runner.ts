@@ -274,7 +274,7 @@ export class PodRunner implements PodHandle {
     let gone = false;
     const lost = sandbox.ended.then(() => void (gone = true));
     const sidecars: Promise<unknown>[] = [];
-    for (const container of this.containers.filter((one) => one.record.kind !== "main")) {
+    for (const container of this.containers.filter(({ record: { kind } }) => kind === "init" || kind === "sidecar")) {
       if (container.record.kind === "sidecar") {
         sidecars.push(container.run(sandbox, "Always"));
         await Promise.race([container.started(), lost, aborted(this.#stopping.signal)]);

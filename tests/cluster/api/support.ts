@@ -2,7 +2,14 @@ import { request as httpsRequest } from "node:https";
 import type { IncomingMessage } from "node:http";
 import { ApiError } from "../../../src/cluster/api_error.ts";
 import { type ApiServer, startApiServer } from "../../../src/cluster/api/server.ts";
-import type { ExecSession, KubeObject, LogOptions, PodBackend, PodConnection } from "../../../src/cluster/contracts.ts";
+import type {
+  ExecSession,
+  KubeObject,
+  LogOptions,
+  PodBackend,
+  PodConnection,
+  PodUsage,
+} from "../../../src/cluster/contracts.ts";
 import { Logger, LogLevels } from "../../../src/telemetry/logger.ts";
 
 export const PODS = { group: "", resource: "pods" };
@@ -236,6 +243,11 @@ export class FakeBackend implements PodBackend {
     options: { stdin: boolean },
   ): Promise<ExecSession> {
     return this.exec(namespace, name, container, options.stdin ? ["cat"] : ["attached"], options);
+  }
+
+  usage(): PodUsage[] {
+    const containers = [{ name: "c", cpuNanocores: 2_500_000, memoryBytes: 3 << 20 }];
+    return [{ namespace: "default", pod: "p", node: "node-0", atMs: 0, windowMs: 15_000, containers }];
   }
 
   dial(_namespace: string, _name: string, port: number): Promise<PodConnection> {

@@ -1,6 +1,7 @@
 import { CLUSTER_NETWORK } from "../../contracts.ts";
 import { unknownPath } from "../errors.ts";
 import type { TypeRegistry } from "../registry.ts";
+import { METRICS_GROUP, METRICS_RESOURCES, METRICS_VERSION } from "./metrics.ts";
 import { groupVersion, type ResourceType, type TypeVersion } from "../types.ts";
 
 const STORED_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -68,18 +69,26 @@ export function apiGroupList(registry: TypeRegistry): unknown {
   const groups = registry.groups().filter(({ group }) => group !== "").map(({ group, versions }) =>
     groupDocument(group, versions)
   );
+  groups.push(groupDocument(METRICS_GROUP, [METRICS_VERSION]));
   return { kind: "APIGroupList", apiVersion: "v1", groups };
 }
 
 /** /apis/GROUP */
 export function apiGroup(registry: TypeRegistry, group: string): unknown {
-  const found = registry.groups().find((candidate) => candidate.group === group);
+  const metrics = { group: METRICS_GROUP, versions: [METRICS_VERSION] };
+  const found = [...registry.groups(), metrics].find((candidate) => candidate.group === group);
   if (!found || group === "") throw unknownPath();
   return { kind: "APIGroup", apiVersion: "v1", ...groupDocument(group, found.versions) };
 }
 
 /** /api/v1 and /apis/GROUP/VERSION */
 export function apiResourceList(registry: TypeRegistry, group: string, version: string): unknown {
+  if (group === METRICS_GROUP && version === METRICS_VERSION) {
+    return {
+      ...{ kind: "APIResourceList", apiVersion: "v1", groupVersion: groupVersion(group, version) },
+      resources: METRICS_RESOURCES,
+    };
+  }
   const types = typesOf(registry, group, version);
   if (types.length === 0) throw unknownPath();
   const resources = types.flatMap(([type, entry]) =>
@@ -107,7 +116,9 @@ function hashOf(type: ResourceType): string {
 
 /** The whole of discovery in one document: /api or /apis in the form that current kubectl asks for. */
 export function aggregatedDiscovery(registry: TypeRegistry, core: boolean, apiVersion: string): unknown {
-  const items = registry.groups().filter(({ group }) => (group === "") === core).map(({ group, versions }) => ({
+  const items: unknown[] = registry.groups().filter(({ group }) => (group === "") === core).map((
+    { group, versions },
+  ) => ({
     metadata: { creationTimestamp: null, ...(group === "" ? {} : { name: group }) },
     versions: versions.map((version) => ({
       version,
@@ -138,5 +149,20 @@ export function aggregatedDiscovery(registry: TypeRegistry, core: boolean, apiVe
       }),
     })),
   }));
+  if (!core) items.push(metricsDiscovery());
   return { kind: "APIGroupDiscoveryList", apiVersion: `apidiscovery.k8s.io/${apiVersion}`, metadata: {}, items };
+}
+
+function metricsDiscovery(): unknown {
+  const resources = METRICS_RESOURCES.map(({ name, namespaced, kind, verbs, singularName }) => ({
+    resource: name,
+    responseKind: { group: METRICS_GROUP, version: METRICS_VERSION, kind },
+    scope: namespaced ? "Namespaced" : "Cluster",
+    singularResource: singularName,
+    verbs,
+  }));
+  return {
+    metadata: { creationTimestamp: null, name: METRICS_GROUP },
+    versions: [{ version: METRICS_VERSION, freshness: "Current", resources }],
+  };
 }

@@ -13,6 +13,7 @@ import { contentType, parseBody, readBody } from "./body.ts";
 import type { Call } from "./gateway.ts";
 import { listOf, selectObjects } from "./lists.ts";
 import { servePodStream } from "./pod_requests.ts";
+import { METRICS_GROUP, serveMetrics } from "./metrics.ts";
 import { negotiate } from "./negotiation.ts";
 import type { ResourceRequest } from "./request_info.ts";
 import { sendObject } from "./responses.ts";
@@ -32,6 +33,7 @@ const PATCH_TYPES: Record<string, PatchType> = {
 export async function serveResource(call: Call, response: ServerResponse): Promise<void> {
   const { gateway: { core }, info } = call;
   const request = info.resource!;
+  if (request.group === METRICS_GROUP) return serveMetrics(call, response);
   const type = core.registry.get(request.group, request.resource);
   const version = type?.versions.find((candidate) => candidate.name === request.version && candidate.served);
   if (!type || !version) throw unknownPath();
