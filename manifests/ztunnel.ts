@@ -118,7 +118,11 @@ function proxy(values: InstallValues): Record<string, any> {
         fieldEnv("NODE_NAME", "spec.nodeName"),
         fieldEnv("INSTANCE_IP", "status.podIP"),
         fieldEnv("SERVICE_ACCOUNT", "spec.serviceAccountName"),
-        ...env({ ISTIO_META_ENABLE_HBONE: "true" }),
+        ...env({
+          ISTIO_META_ENABLE_HBONE: "true",
+          // A larger nursery of the JavaScript heap buys no speed here and costs up to 60 MB after a burst of connections.
+          DENO_V8_FLAGS: "--max-semi-space-size=2",
+        }),
       ],
       env(settings.extraEnv),
       settings.env ?? [],

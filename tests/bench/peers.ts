@@ -68,11 +68,16 @@ export async function startOurs(lab: Lab, folder: string): Promise<Pair> {
     "--allow-all",
     "--no-prompt",
     "--no-check",
-    ...(Deno.env.get("BENCH_DENO_FLAGS")?.split(" ") ?? []),
+    ...(Deno.env.get("BENCH_DENO_FLAGS") || undefined)?.split(" ") ?? [],
     main,
     "ztunnel",
   ];
-  return startNodeProxies("ours", lab, folder, command, { PACKET_MARK: "1337", FAKE_CA_DIR: `${folder}/ca` });
+  return startNodeProxies("ours", lab, folder, command, {
+    PACKET_MARK: "1337",
+    FAKE_CA_DIR: `${folder}/ca`,
+    // As in manifests/ztunnel.ts.
+    DENO_V8_FLAGS: Deno.env.get("DENO_V8_FLAGS") ?? "--max-semi-space-size=2",
+  });
 }
 
 async function startNodeProxies(
