@@ -23,6 +23,8 @@ export interface H2Handler {
   onReady?(): void;
   /** The number of streams we may open has changed, or a stream has ended. */
   onCapacity?(): void;
+  /** Server: a request was refused before anybody saw it, because it is malformed or too large. */
+  onRefused?(reason: string): void;
   /** The peer is going away: open no more streams here. */
   onGoaway?(code: number): void;
   /** The connection is over; null after an orderly end. Called once, after every stream has been told. */
@@ -63,6 +65,8 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   sendWindow: number = h2.DEFAULT_WINDOW;
   #peerWindow: number = h2.DEFAULT_WINDOW;
   #peerStreams = 100;
+  /** Client: the peer takes CONNECT with `:protocol` (RFC 8441). */
+  extendedConnect = false;
   #nextId: number;
 
   // Input.
@@ -268,6 +272,10 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   onDataPayload(at: number, bytes: number): void {
     const stream = this.#dataStream;
     if (stream === null || !stream.open) return;
+    if (stream.expected >= 0) {
+      stream.expected -= bytes;
+      if (stream.expected < 0) return stream.malformed("a body is longer than its Content-Length");
+    }
     this.#held += bytes;
     stream.onData(at, bytes);
   }
@@ -275,7 +283,9 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   onDataEnd(): void {
     const stream = this.#dataStream;
     this.#dataStream = null;
-    if (this.#dataEnd && stream !== null && stream.open) stream.onRemoteEnd();
+    if (!this.#dataEnd || stream === null || !stream.open) return;
+    if (stream.expected > 0) stream.malformed("a body is shorter than its Content-Length");
+    else stream.onRemoteEnd();
   }
 
   onHeaderBlock(id: number, fields: HeaderFields, endStream: boolean, tooLarge: boolean): void {
@@ -300,9 +310,10 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
       if (this.#spend(1)) this.sendReset(id, h2.REFUSED_STREAM);
       return;
     }
-    const problem = tooLarge ? undefined : malformedHeaders(fields, "request");
+    const problem = tooLarge ? undefined : malformedHeaders(fields, "request", this.options.extendedConnect);
     if (problem !== undefined) {
       if (this.#spend(1)) this.sendReset(id, h2.PROTOCOL_ERROR);
+      this.#handler.onRefused?.(problem);
       return;
     }
     const stream = new H2Stream(this, id, null, this.#peerWindow, this.options.streamWindow);
@@ -311,6 +322,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     if (ended) stream.remoteEnded = true;
     this.reactor.wantMicrotasks();
     if (tooLarge) {
+      this.#handler.onRefused?.("the headers are too large, or too many");
       this.respond(stream, [[":status", "431"]], true);
       if (stream.open) stream.reset(h2.NO_ERROR);
       return;
@@ -321,17 +333,19 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   /** A response, an informational one before it, or trailers. */
   #laterHeaders(stream: H2Stream, fields: HeaderFields, ended: boolean, tooLarge: boolean): void {
     if (stream.remoteEnded) return stream.reset(h2.STREAM_CLOSED);
-    if (tooLarge) return stream.reset(h2.ENHANCE_YOUR_CALM);
+    if (tooLarge) return stream.malformed("the headers are too large, or too many", h2.ENHANCE_YOUR_CALM);
     this.reactor.wantMicrotasks();
     if (stream.headersReceived) {
-      if (!ended || malformedHeaders(fields, "trailers") !== undefined) return stream.reset(h2.PROTOCOL_ERROR);
+      if (!ended || malformedHeaders(fields, "trailers") !== undefined) return stream.malformed("malformed trailers");
+      if (stream.expected > 0) return stream.malformed("a body is shorter than its Content-Length");
       stream.handler?.onTrailers?.(stream, fields);
       if (stream.open) stream.onRemoteEnd();
       return;
     }
-    if (malformedHeaders(fields, "response") !== undefined) return stream.reset(h2.PROTOCOL_ERROR);
+    const problem = malformedHeaders(fields, "response");
+    if (problem !== undefined) return stream.malformed(problem);
     const informational = fieldOf(fields, ":status")!.startsWith("1");
-    if (informational && (ended || !this.#spend(1))) return stream.reset(h2.PROTOCOL_ERROR);
+    if (informational && (ended || !this.#spend(1))) return stream.malformed("an informational answer at the end");
     if (!informational) {
       stream.headersReceived = true;
       stream.responseHeaders = fields;
@@ -402,6 +416,12 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
         }
         this.#out.maxFrame = value;
         return true;
+      case h2.SETTINGS_ENABLE_CONNECT_PROTOCOL:
+        if (value > 1 || (value === 0 && this.extendedConnect)) {
+          return this.#refuse(h2.PROTOCOL_ERROR, "SETTINGS_ENABLE_CONNECT_PROTOCOL");
+        }
+        this.extendedConnect = value === 1;
+        return true;
       default:
         return true; // unknown settings are ignored, and the header list size is advice
     }
@@ -428,7 +448,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     if (this.role === "client") {
       const reason = `the peer went away before it took the request (${h2.errorName(code)})`;
       for (const stream of [...this.#streams.values()]) {
-        if (stream.id > last) stream.onConnectionClosed(flowError("closed", reason));
+        if (stream.id > last) stream.onConnectionClosed(flowError("closed", reason), h2.REFUSED_STREAM);
       }
     }
     this.#handler.onGoaway?.(code);
@@ -493,14 +513,16 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   #begin(): void {
     const { options } = this;
     if (this.role === "client") this.#out.preface();
-    this.#out.settings([
+    const settings: [number, number][] = [
       [h2.SETTINGS_INITIAL_WINDOW_SIZE, Math.max(options.streamWindow, h2.DEFAULT_WINDOW)],
       [h2.SETTINGS_MAX_FRAME_SIZE, options.maxFrameSize],
       [h2.SETTINGS_MAX_HEADER_LIST_SIZE, options.maxHeaderListSize],
       this.role === "client"
         ? [h2.SETTINGS_ENABLE_PUSH, 0]
         : [h2.SETTINGS_MAX_CONCURRENT_STREAMS, options.maxConcurrentStreams],
-    ]);
+    ];
+    if (options.extendedConnect) settings.push([h2.SETTINGS_ENABLE_CONNECT_PROTOCOL, 1]);
+    this.#out.settings(settings);
     if (options.connectionWindow > h2.DEFAULT_WINDOW) {
       this.sendWindowUpdate(0, options.connectionWindow - h2.DEFAULT_WINDOW);
     }

@@ -12,16 +12,20 @@ export function fieldOf(headers: HeaderFields, name: string): string | undefined
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 // deno-lint-ignore no-control-regex
-const BAD_VALUE = /[\x00\r\n]|^[ \t]|[ \t]$/;
+const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$/;
 const CONNECTION_SPECIFIC = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]);
 const REQUEST_PSEUDO = [":method", ":scheme", ":authority", ":path", ":protocol"];
 
 /**
- * Checks a decoded block by RFC 9113, 8.2 and 8.3.
+ * Checks a decoded block by RFC 9113, 8.2 and 8.3, and RFC 8441 where `extendedConnect` has been offered.
  *
  * @returns what makes it malformed, or undefined
  */
-export function malformedHeaders(headers: HeaderFields, kind: BlockKind): string | undefined {
+export function malformedHeaders(
+  headers: HeaderFields,
+  kind: BlockKind,
+  extendedConnect = true,
+): string | undefined {
   let regular = false;
   const seen = new Set<string>();
   for (const [name, value] of headers) {
@@ -46,11 +50,15 @@ export function malformedHeaders(headers: HeaderFields, kind: BlockKind): string
   if (kind === "trailers") return undefined;
   const method = fieldOf(headers, ":method");
   if (!method) return "no :method";
+  if (seen.has(":protocol") && (method !== "CONNECT" || !extendedConnect)) {
+    return ":protocol without an extended CONNECT";
+  }
   if (method === "CONNECT" && !seen.has(":protocol")) {
     // RFC 9113, 8.5
     if (seen.has(":scheme") || seen.has(":path")) return "CONNECT with :scheme or :path";
     return seen.has(":authority") ? undefined : "CONNECT without :authority";
   }
+  if (method === "CONNECT" && !seen.has(":authority")) return "CONNECT without :authority";
   if (!seen.has(":scheme") || !fieldOf(headers, ":path")) return "no :scheme or :path";
   return undefined;
 }

@@ -59,13 +59,15 @@ export class H2Input {
   #blockEnd = false;
   #continuations = 0;
   #fields: [string, string][] = [];
+  readonly #maxFields: number;
   readonly #collect = (name: string, value: string): void => {
-    this.#fields.push([name, value]);
+    if (this.#fields.length <= this.#maxFields) this.#fields.push([name, value]);
   };
 
   constructor(sink: FrameSink, role: "client" | "server", options: H2Options) {
     this.#sink = sink;
     this.#options = options;
+    this.#maxFields = options.maxFields ?? 1 << 20;
     this.#decoder = new HpackDecoder(4096, options.maxHeaderListSize);
     this.#prefaceLeft = role === "server" ? h2.PREFACE.length : 0;
   }
@@ -265,6 +267,7 @@ export class H2Input {
     }
     const fields = this.#fields;
     this.#fields = [];
+    if (fields.length > this.#maxFields) tooLarge = true;
     this.#sink.onHeaderBlock(id, fields, this.#blockEnd, tooLarge);
   }
 }

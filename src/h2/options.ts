@@ -14,6 +14,10 @@ export interface H2Options {
   readonly pingIntervalMs: number;
   /** How long a PING may stay unanswered. */
   readonly pingTimeoutMs: number;
+  /** Server: takes CONNECT with `:protocol` (RFC 8441) and says so in SETTINGS. */
+  readonly extendedConnect?: boolean;
+  /** Most fields of one header block, pseudo-headers included; as many as the list's size allows when absent. */
+  readonly maxFields?: number;
 }
 
 /** ztunnel's numbers for the accepting side (hbone.md, 6). */

@@ -2,7 +2,7 @@ import type { MeshError } from "../core/errors.ts";
 import { ByteQueue } from "../net/byte_queue.ts";
 import { ABORTED, Endpoint, flowError, type FlowErrorCode } from "../net/endpoint.ts";
 import { U8 } from "../sys/memory.ts";
-import { CANCEL, errorName, NO_ERROR } from "./constants.ts";
+import { CANCEL, errorName, NO_ERROR, PROTOCOL_ERROR } from "./constants.ts";
 import type { H2Connection } from "./connection.ts";
 import type { HeaderFields } from "./headers.ts";
 
@@ -14,6 +14,8 @@ export interface H2StreamHandler {
   onTrailers?(stream: H2Stream, trailers: HeaderFields): void;
   /** The stream is over before its time: reset by the peer, or its connection ended. Bytes are told to the partner. */
   onReset?(stream: H2Stream, code: number, error: MeshError<FlowErrorCode>): void;
+  /** Streams that are exchanges: both sides are complete. */
+  onEnd?(stream: H2Stream): void;
 }
 
 /**
@@ -39,12 +41,23 @@ export class H2Stream extends Endpoint {
   headersReceived = false;
   localEnded = false;
   remoteEnded = false;
+  /**
+   * A request and its answer, not a tunnel: over when the answer is complete, whatever of the request is missing; the handler hears of a failure
+   * before the partner does, and CANCEL is one.
+   */
+  exchange = false;
+  /** Payload that the peer still owes by its Content-Length; -1 when it gave none. */
+  expected = -1;
+  /** Sent in place of an empty DATA frame when the last byte has gone out. */
+  trailers: HeaderFields | null = null;
   /** Consumed and not yet credited to the peer. */
   #uncredited = 0;
   /** Bytes that came before there was a partner. */
   #early: ByteQueue | null = null;
   /** Bytes that wait for window; only {@linkcode push} and {@linkcode write} put any there. */
   #queue: ByteQueue | null = null;
+  /** Bytes that somebody has looked at and given back; they go before all others. */
+  #unread: Uint8Array | null = null;
   #owed = 0;
   #finishing = false;
   /** After our end is sent, the stream goes, whatever the peer still says. */
@@ -150,14 +163,38 @@ export class H2Stream extends Endpoint {
 
   #endLocal(): void {
     if (this.localEnded) return;
-    this.connection.sendEnd(this);
+    if (this.trailers !== null) this.connection.sendTrailers(this, this.trailers);
+    else this.connection.sendEnd(this);
+    if (!this.open) return;
     if (this.#closing) this.reset(NO_ERROR, null);
     else this.settle();
   }
 
   // --- source
 
+  /** Gives bytes back that were pushed to a partner which is gone, for the next one; they were not said to be consumed. */
+  unread(bytes: Uint8Array): void {
+    this.#unread = bytes;
+  }
+
+  /** As {@linkcode unread}, for the end. */
+  unreadEnd(): void {
+    this.#unread ??= new Uint8Array(0);
+  }
+
+  #replay(unread: Uint8Array): void {
+    const queue = new ByteQueue(), early = this.#early;
+    this.#unread = null;
+    queue.pushFrom(unread, 0, unread.length);
+    while (early !== null && early.size > 0) {
+      queue.push(early.first, early.firstLength);
+      early.consume(early.firstLength);
+    }
+    this.#early = queue;
+  }
+
   override resume(): void {
+    if (this.#unread !== null && this.partner !== null) this.#replay(this.#unread);
     const early = this.#early;
     if (early === null || this.partner === null) return;
     while (early.size > 0 && this.open && this.partner !== null) {
@@ -189,7 +226,7 @@ export class H2Stream extends Endpoint {
     this.bytesIn += bytes;
     this.held += bytes;
     const partner = this.partner;
-    if (partner !== null && this.#early === null) partner.push(at, bytes);
+    if (partner !== null && this.#early === null && this.#unread === null) partner.push(at, bytes);
     else {
       const early = this.#early ??= new ByteQueue();
       if (!early.push(at, bytes)) this.reset(CANCEL, flowError("out_of_memory", "the data plane's arena is full"));
@@ -207,6 +244,10 @@ export class H2Stream extends Endpoint {
   onRemoteReset(code: number): void {
     const error = flowError("reset", `the peer reset the stream with ${errorName(code)}`);
     const handler = this.handler, partner = this.partner;
+    if (this.exchange) {
+      const over = code === NO_ERROR && this.remoteEnded && this.#early === null;
+      return this.#over(code, over ? null : error);
+    }
     if ((code === NO_ERROR || code === CANCEL) && partner !== null) {
       // ztunnel reads these as the end of the stream: what has arrived still goes to the application.
       this.#release();
@@ -220,20 +261,49 @@ export class H2Stream extends Endpoint {
   }
 
   /** The connection: it is gone. */
-  onConnectionClosed(reason: MeshError<FlowErrorCode>): void {
+  onConnectionClosed(reason: MeshError<FlowErrorCode>, code = NO_ERROR): void {
+    if (this.exchange) return this.#over(code, reason);
     const handler = this.handler;
     this.#release();
     this.done(reason);
-    handler?.onReset?.(this, NO_ERROR, reason);
+    handler?.onReset?.(this, code, reason);
+  }
+
+  /** The connection: what the peer says breaks the rules; only this stream is lost. */
+  malformed(reason: string, code = PROTOCOL_ERROR): void {
+    if (!this.open) return;
+    this.connection.sendReset(this.id, code);
+    const error = flowError("reset", `the peer broke the rules of HTTP/2: ${reason}`);
+    if (this.exchange) return this.#over(PROTOCOL_ERROR, error);
+    this.#release();
+    this.done(ABORTED);
+  }
+
+  /** The end of an exchange. */
+  #over(code: number, error: MeshError<FlowErrorCode> | null): void {
+    const handler = this.handler;
+    this.#release();
+    if (error === null) handler?.onEnd?.(this);
+    else handler?.onReset?.(this, code, error);
+    this.done(error);
   }
 
   // --- endings
 
   /** Both sides have ended: nothing more can happen here. */
   settle(): void {
-    if (!this.open || !this.localEnded || !this.remoteEnded || this.#early !== null) return;
+    if (!this.open) return;
+    if (this.exchange) return this.#settleExchange();
+    if (!this.localEnded || !this.remoteEnded || this.#early !== null || this.#unread !== null) return;
     this.#release();
     this.done(null);
+  }
+
+  #settleExchange(): void {
+    const server = this.connection.role === "server";
+    if (server ? !this.localEnded : !this.remoteEnded || this.#early !== null) return;
+    if (server ? !this.remoteEnded : !this.localEnded) this.connection.sendReset(this.id, server ? NO_ERROR : CANCEL);
+    this.#over(NO_ERROR, null);
   }
 
   #release(): void {
@@ -249,6 +319,7 @@ export class H2Stream extends Endpoint {
   reset(code: number, error: MeshError<FlowErrorCode> | null = ABORTED): void {
     if (!this.open) return;
     this.connection.sendReset(this.id, code);
+    if (this.exchange) return this.#over(code, error);
     this.#release();
     this.done(error);
   }

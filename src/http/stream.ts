@@ -5,6 +5,7 @@
 
 import type { MeshError } from "../core/errors.ts";
 import type { Endpoint } from "../net/endpoint.ts";
+import type { SocketAddress } from "../sys/socket_address.ts";
 import type { Fields } from "./fields.ts";
 import type { HttpVersion, RequestHead, ResponseHead } from "./message.ts";
 
@@ -24,14 +25,24 @@ export type StreamError = MeshError<StreamErrorCode>;
 export interface ServerStreamHandler {
   /** Fields after the request's body; before its end is told to the body's partner. */
   onRequestTrailers?(stream: ServerStream, trailers: Fields): void;
-  /** The client is gone, or broke the rules: nothing more can be sent. Called at most once, never after onFinished. */
+  /**
+   * The client is gone, or broke the rules: nothing more can be sent. Called at most once, never after onFinished; the body's partner is aborted
+   * afterwards, unless it has been taken away by then (`body.partner = null`).
+   */
   onAborted?(stream: ServerStream, error: StreamError): void;
   /** The response has been handed to the kernel whole and the request has been read (or given up). Called once unless aborted. */
   onFinished?(stream: ServerStream): void;
 }
 
+/** What a connection's owner knows of its client beyond HTTP (identity, listener); owners extend it. */
+export interface ConnectionContext {
+  /** What requests say of the scheme when they do not say it themselves. */
+  readonly scheme: "http" | "https";
+}
+
 /** Server side: a request that came in, and its answer. */
 export interface ServerStream {
+  readonly connection: ServerConnection;
   readonly request: RequestHead;
   /** No body follows the request's head. */
   readonly requestEnded: boolean;
@@ -63,7 +74,10 @@ export interface ClientStreamHandler {
   onInformational?(stream: ClientStream, status: number, fields: Fields): void;
   onResponse(stream: ClientStream, head: ResponseHead, ended: boolean): void;
   onTrailers?(stream: ClientStream, trailers: Fields): void;
-  /** Over before its time; `body` has been told as well. Called at most once. */
+  /**
+   * Over before its time. Called at most once; the body's partner is aborted afterwards, unless it has been taken away by then
+   * (`body.partner = null`), as for a retry or an answer of our own.
+   */
   onFailed(stream: ClientStream, error: StreamError): void;
   /** The response is complete. Called once unless failed. */
   onFinished?(stream: ClientStream): void;
@@ -76,7 +90,7 @@ export interface ClientStream {
   readonly open: boolean;
   /** Ends the request's body with trailers. */
   sendTrailers(trailers: Fields): void;
-  /** Gives up: the other side is told where the version can, else the connection is lost. */
+  /** Gives up, without a word to handler or partner: the other side is told where the version can, else the connection is lost. */
   reset(): void;
 }
 
@@ -106,6 +120,11 @@ export interface ClientConnectionOwner {
 /** A connection from a client, either version. */
 export interface ServerConnection {
   readonly version: HttpVersion;
+  /** As given when serving began. */
+  readonly context: ConnectionContext;
+  /** The client's address and the one it reached, as the transport knows them. */
+  readonly remote: SocketAddress;
+  readonly local: SocketAddress;
   readonly streams: number;
   readonly open: boolean;
   /** Lets what runs finish: GOAWAY, or `connection: close` with the next answer. */
@@ -116,6 +135,8 @@ export interface ServerConnection {
 /** Who takes requests. */
 export interface RequestHandler {
   onRequest(stream: ServerStream): void;
+  /** What came was no request that may be served (smuggling, limits, time-outs); the codec has answered with `status`. For logs and metrics. */
+  onRefused?(connection: ServerConnection, status: number, reason: string): void;
   /** The connection is over. */
   onClosed?(connection: ServerConnection): void;
 }

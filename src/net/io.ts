@@ -31,15 +31,15 @@ function retrySend(fd: number, at: number, bytes: number): number {
  *
  * @returns bytes received, 0 at the end of the stream, {@linkcode WOULD_BLOCK}, or another negative errno
  */
-export function receiveSome(fd: number, at: number, bytes: number): number {
-  const received = libc.recv(fd, BASE + at, bytes, 0);
-  return received >= 0 ? received : retryReceive(fd, at, bytes);
+export function receiveSome(fd: number, at: number, bytes: number, flags = 0): number {
+  const received = libc.recv(fd, BASE + at, bytes, flags);
+  return received >= 0 ? received : retryReceive(fd, at, bytes, flags);
 }
 
-function retryReceive(fd: number, at: number, bytes: number): number {
+function retryReceive(fd: number, at: number, bytes: number, flags: number): number {
   const first = errno();
   if (first === EAGAIN) return WOULD_BLOCK;
-  const received = libc.recv(fd, BASE + at, bytes, 0);
+  const received = libc.recv(fd, BASE + at, bytes, flags);
   if (received > 0) return received;
   // A reported error is cleared by the report, so its second reading is the end of the stream.
   if (received === 0) return -first;

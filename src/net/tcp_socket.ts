@@ -6,6 +6,7 @@ import {
   EPOLLIN,
   EPOLLOUT,
   EPOLLRDHUP,
+  MSG_PEEK,
   SHUT_WR,
   SO_ERROR,
   SO_ORIGINAL_DST,
@@ -99,6 +100,14 @@ export class TcpSocket extends Endpoint implements Pollable, Runnable {
   #originalAt(level: number): boolean {
     I32[ADDRESS_LENGTH >> 2] = SOCKADDR_BYTES;
     return libc.getsockopt(this.#fd, level, SO_ORIGINAL_DST, BASE + ADDRESS, BASE + ADDRESS_LENGTH) === 0;
+  }
+
+  /**
+   * Copies the first bytes that have come to arena offset `at` and leaves them where they are: their number, 0 at the end of the stream, or
+   * a negative errno. For a partner's `prepare()`.
+   */
+  peek(at: number, bytes: number): number {
+    return receiveSome(this.#fd, at, bytes, MSG_PEEK);
   }
 
   onEvents(events: number): void {

@@ -1,0 +1,478 @@
+import { describeError, type MeshError } from "../../core/errors.ts";
+import { flowError, type FlowErrorCode } from "../../net/endpoint.ts";
+import type { Reactor } from "../../net/reactor.ts";
+import type { Timer } from "../../net/timers.ts";
+import type { Transport } from "../../net/transport.ts";
+import type { SocketAddress } from "../../sys/socket_address.ts";
+import { type Fields, writeText } from "../fields.ts";
+import type { ResponseHead } from "../message.ts";
+import type {
+  ConnectionContext,
+  RequestHandler,
+  ServerConnection,
+  ServerStream,
+  ServerStreamHandler,
+  StreamError,
+} from "../stream.ts";
+import { streamError } from "./errors.ts";
+import { H1Connection } from "./h1_connection.ts";
+import {
+  BODY_CHUNKED,
+  BODY_LENGTH,
+  BODY_NONE,
+  BODY_RAW,
+  type H1RequestHead,
+  headFailure,
+  MESSAGE,
+  requestHead,
+} from "./h1_head.ts";
+import { BODY_PENDING, H1Stream } from "./h1_stream.ts";
+import { COMPLETE, HEAD, INCOMPLETE, parseRequestHead } from "./head_parser.ts";
+import type { HttpServerOptions } from "./options.ts";
+import { reasonOf, STATUS_LINE, writeStatusLine } from "./reasons.ts";
+import { replyHead } from "./reply.ts";
+import { lineEnd, writeAscii, writeNumber } from "./wire.ts";
+
+/** What is still to come of a request whose answer is complete is read to its end up to here, so that the connection can go on. */
+const MAX_DRAIN = 256 * 1024;
+/** Room for what the codec adds to a head. */
+const ADDED = STATUS_LINE + 256;
+const encoder = new TextEncoder();
+
+/** An HTTP/1.1 (or 1.0) connection from a client: requests one after another. */
+export class H1ServerConnection extends H1Connection implements ServerConnection {
+  readonly version = "HTTP/1.1";
+  readonly context: ConnectionContext;
+  readonly options: HttpServerOptions;
+  readonly #handler: RequestHandler;
+  readonly remote: SocketAddress;
+  readonly local: SocketAddress;
+  #current: H1ServerStream | null = null;
+  #authority = "";
+  #draining = false;
+  #inputEnded = false;
+  #drained = 0;
+  readonly #timer: Timer;
+  /** When what the timer watches for began, and how far it was. */
+  #since: number;
+  #progress = 0;
+
+  constructor(
+    reactor: Reactor,
+    transport: Transport,
+    context: ConnectionContext,
+    handler: RequestHandler,
+    options: HttpServerOptions,
+  ) {
+    super(reactor, transport, options.maxHeadBytes, options.maxFields, options.bodyBuffer);
+    this.context = context;
+    this.options = options;
+    this.#handler = handler;
+    this.remote = transport.remote;
+    this.local = transport.local;
+    this.#since = reactor.now;
+    this.#timer = reactor.setTimer(options.idleTimeoutMs || NEVER, () => this.#onTimer());
+  }
+
+  get streams(): number {
+    return this.#current === null ? 0 : 1;
+  }
+
+  get open(): boolean {
+    return !this.closed;
+  }
+
+  /** No request comes after the one that runs. */
+  get lastRequest(): boolean {
+    return this.#draining || this.#inputEnded;
+  }
+
+  /** Bytes of the request's body that have not come yet; Infinity when that is not known. */
+  get restOfBody(): number {
+    return this.bodyToCome;
+  }
+
+  drain(): void {
+    this.#draining = true;
+    if (this.#current === null && !this.partialHead) this.#end();
+  }
+
+  abort(): void {
+    this.transport.abort();
+  }
+
+  // --- requests
+
+  protected override readHead(at: number, end: number): number {
+    if (this.#current !== null) {
+      this.pausePipeline();
+      return 0;
+    }
+    if (!this.headGrew(at, end)) return 0;
+    const options = this.options;
+    const result = parseRequestHead(at, end, options.maxFields, options.maxTargetBytes);
+    if (result === INCOMPLETE) {
+      if (end - at > options.maxHeadBytes) {
+        this.#refuse(431, "a head that is too long");
+      } else {
+        if (!this.partialHead) this.#watch(options.headTimeoutMs);
+        this.headIncomplete(end - at);
+      }
+      return 0;
+    }
+    if (result !== COMPLETE) {
+      this.#refuse(-result, "a malformed head");
+      return 0;
+    }
+    if (HEAD.end - at > options.maxHeadBytes) {
+      this.#refuse(431, "a head that is too long");
+      return 0;
+    }
+    const taken = HEAD.end - at;
+    if (this.partialHead) {
+      this.headRead();
+      this.#watch(options.idleTimeoutMs);
+    }
+    const head = requestHead(this.context.scheme, this.inputEpoch, this.#authority, options.allowConnect);
+    if (head === null) {
+      this.#refuse(headFailure(), MESSAGE.problem);
+      return 0;
+    }
+    this.#authority = head.authority;
+    this.#request(head);
+    return taken;
+  }
+
+  #request(head: H1RequestHead): void {
+    const body = head.upgrade === "" ? MESSAGE.body : BODY_NONE;
+    const stream = new H1ServerStream(this, head, body === BODY_NONE, MESSAGE.keepAlive);
+    this.#current = stream;
+    if (body === BODY_NONE) stream.remoteEnded = true;
+    else {
+      this.beginBody(stream, body, head.contentLength);
+      this.#watch(this.options.stallTimeoutMs);
+    }
+    this.#since = this.reactor.now;
+    this.reactor.wantMicrotasks();
+    try {
+      this.#handler.onRequest(stream);
+    } catch (thrown) {
+      this.reactor.report("a request could not be taken", thrown);
+      this.fail(flowError("aborted", describeError(thrown)));
+    }
+  }
+
+  /** Streams: 101 is out, so that bytes are raw in both directions. */
+  beginRaw(stream: H1ServerStream): void {
+    stream.remoteEnded = false;
+    this.beginBody(stream, BODY_RAW, -1);
+    this.resumePipeline();
+    if (this.#inputEnded) this.endRawBody();
+  }
+
+  /** Streams: more of what nobody wants has come. */
+  override onDiscarded(bytes: number): void {
+    this.#drained += bytes;
+    if (this.#drained > MAX_DRAIN && this.#current !== null) this.#finished(this.#current, false);
+  }
+
+  protected override onInputRead(_rest: number): void {}
+
+  protected override onTrailers(stream: H1Stream, trailers: Fields): void {
+    const server = stream as H1ServerStream;
+    if (!server.discarding) server.handler?.onRequestTrailers?.(server, trailers);
+  }
+
+  protected override onBadBody(stream: H1Stream, reason: string): void {
+    const server = stream as H1ServerStream;
+    const unanswered = server.framing === BODY_PENDING;
+    server.abortWith(streamError("protocol_error", `the client sent ${reason}`, "downstream"));
+    this.#current = null;
+    if (unanswered) this.#refuse(400, reason);
+    else this.#end();
+  }
+
+  onInputEnd(): void {
+    this.#inputEnded = true;
+    const stream = this.#current;
+    if (stream === null) return this.#end();
+    if (this.readingRaw) return this.endRawBody();
+    if (stream.remoteEnded) return; // a client may end its side and wait for the answer
+    this.#lost(streamError("connection_termination", "the client ended the connection within a request", "downstream"));
+  }
+
+  // --- answers
+
+  override onLocalEnd(_stream: H1Stream): void {
+    this.output.schedule();
+  }
+
+  override onRemoteDone(stream: H1Stream): void {
+    if (stream.localEnded) this.output.schedule();
+  }
+
+  run(): void {
+    this.output.unschedule();
+    this.output.flush();
+    const stream = this.#current;
+    if (stream !== null && stream.localEnded && !this.closed) this.#answered(stream);
+  }
+
+  #answered(stream: H1ServerStream): void {
+    if (!stream.remoteEnded) {
+      if (stream.upgraded || !stream.keepAlive || this.bodyToCome > MAX_DRAIN && this.bodyToCome !== Infinity) {
+        return this.#finished(stream, false);
+      }
+      if (stream.discarding) return;
+      // The rest of the request is nobody's any more, but the next one comes behind it.
+      stream.discarding = true;
+      stream.partner = null;
+      this.#drained = 0;
+      this.onConsumed(stream);
+      this.#watch(this.options.headTimeoutMs);
+      return;
+    }
+    this.#finished(stream, stream.keepAlive && !this.#draining && !this.#inputEnded && !stream.upgraded);
+  }
+
+  #finished(stream: H1ServerStream, goOn: boolean): void {
+    this.#current = null;
+    stream.settle();
+    stream.handler?.onFinished?.(stream);
+    if (!goOn) return this.#end();
+    this.#since = this.reactor.now;
+    this.resumePipeline();
+  }
+
+  /** An answer that the codec gives itself, after which the connection ends. */
+  #refuse(status: number, reason: string): void {
+    this.#handler.onRefused?.(this, status, reason);
+    if (this.closed) return;
+    const text = reasonOf(status);
+    const start = this.output.reserve(ADDED);
+    if (start !== 0) {
+      let at = writeStatusLine(status, start);
+      at = writeAscii(
+        `content-length: ${text.length}\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n${text}`,
+        at,
+      );
+      this.output.grew(at - start);
+    }
+    this.#end();
+  }
+
+  // --- time
+
+  /** The timer looks again after `ms`. */
+  #watch(ms: number): void {
+    this.#since = this.reactor.now;
+    this.#progress = this.#measure();
+    this.reactor.resetTimer(this.#timer, ms || NEVER);
+  }
+
+  #measure(): number {
+    const stream = this.#current;
+    return stream === null ? 0 : stream.bytesIn + stream.bytesOut;
+  }
+
+  #onTimer(): void {
+    if (this.closed) return;
+    const { options } = this, stream = this.#current, now = this.reactor.now;
+    if (stream === null) {
+      const limit = this.partialHead ? options.headTimeoutMs : options.idleTimeoutMs;
+      const left = (limit || NEVER) - (now - this.#since);
+      if (left > 0) return this.reactor.resetTimer(this.#timer, left);
+      if (this.partialHead) this.#refuse(408, "a head that does not come to its end");
+      else this.#end();
+      return;
+    }
+    if (stream.localEnded) {
+      // Reading the rest of a request that has been answered.
+      if (!stream.remoteEnded || !this.transport.writable) return this.#finished(stream, false);
+    } else if (this.#measure() === this.#progress && now - this.#since >= options.stallTimeoutMs - 1) {
+      const waitsForClient = !this.transport.writable || (this.reading === stream && !this.paused && !stream.upgraded);
+      if (waitsForClient && options.stallTimeoutMs > 0) {
+        return this.#lost(streamError("reset", "the client stands still", "downstream"));
+      }
+    }
+    this.#watch(options.stallTimeoutMs);
+  }
+
+  // --- endings
+
+  override onWritable(): void {
+    this.#current?.onRoom();
+  }
+
+  /** Says what is left to say, and ends in order. */
+  #end(): void {
+    if (this.closed) return;
+    this.stopped = true;
+    this.output.flush();
+    this.transport.finish();
+    this.#conclude(null);
+  }
+
+  /** Streams: what is out stays out, but the client sees that it is not complete. */
+  breakOff(stream: H1ServerStream): void {
+    if (stream.framing === BODY_RAW || this.closed) return this.transport.abort();
+    this.#current = null;
+    this.#end();
+  }
+
+  override giveUp(stream: H1Stream): void {
+    const server = stream as H1ServerStream;
+    stream.settle();
+    this.breakOff(server);
+  }
+
+  override fail(error: MeshError<FlowErrorCode>): void {
+    this.#lost(streamError("aborted", error.message, "internal"));
+  }
+
+  #lost(error: StreamError): void {
+    if (this.closed) return;
+    this.stopped = true;
+    this.#current?.abortWith(error);
+    this.#current = null;
+    this.transport.abort();
+    this.#conclude(error);
+  }
+
+  onTransportClosed(error: MeshError<FlowErrorCode> | null): void {
+    this.#conclude(error);
+  }
+
+  #conclude(error: MeshError | null): void {
+    if (this.closed) return;
+    this.closed = this.stopped = true;
+    this.#timer.cancel();
+    this.output.close();
+    const stream = this.#current;
+    this.#current = null;
+    stream?.abortWith(
+      streamError("reset", error === null ? "the client ended the connection" : error.message, "downstream"),
+    );
+    this.reactor.wantMicrotasks();
+    this.#handler.onClosed?.(this);
+  }
+}
+
+/** A time-out of nothing: timers that are looked at now and then all the same. */
+const NEVER = 24 * 3600 * 1000;
+
+/** A request on an HTTP/1.1 connection, and its answer. */
+export class H1ServerStream extends H1Stream implements ServerStream {
+  handler: ServerStreamHandler | null = null;
+  #continued = false;
+  /** Bytes are raw: 101 went out. */
+  upgraded = false;
+
+  constructor(
+    readonly connection: H1ServerConnection,
+    readonly request: H1RequestHead,
+    readonly requestEnded: boolean,
+    /** The connection may go on after this exchange. */
+    public keepAlive: boolean,
+  ) {
+    super(connection);
+  }
+
+  get body(): this {
+    return this;
+  }
+
+  inform(status: number, fields: Fields): void {
+    if (!this.open || this.framing !== BODY_PENDING || this.request.version === "HTTP/1.0") return;
+    if (status === 100) this.#continued = true;
+    const output = this.connection.output;
+    const start = output.reserve(fields.bound + ADDED);
+    if (start === 0) return;
+    const at = lineEnd(fields.write(writeStatusLine(status, start)));
+    output.grew(at - start);
+  }
+
+  /** Somebody wants the body that the client holds back. */
+  protected override onWanted(): void {
+    if (!this.request.expectContinue || this.#continued || this.framing !== BODY_PENDING || this.remoteEnded) return;
+    if (this.partner === null || this.bytesIn > 0) return;
+    this.#continued = true;
+    const output = this.connection.output;
+    const start = output.reserve(ADDED);
+    if (start !== 0) output.grew(lineEnd(writeStatusLine(100, start)) - start);
+  }
+
+  respond(head: ResponseHead, end: boolean): void {
+    if (!this.open || this.framing !== BODY_PENDING) return;
+    const { request, connection } = this, { status, fields } = head;
+    const output = connection.output;
+    const start = output.reserve(fields.bound + ADDED);
+    if (start === 0) return this.reset(streamError("overflow", "the head of an answer is too long", "internal"));
+    let at = fields.write(writeStatusLine(status, start));
+    if (status === 101) {
+      at = lineEnd(writeText(request.upgrade, writeAscii("connection: upgrade\r\nupgrade: ", at)));
+      output.grew(lineEnd(at) - start);
+      this.keepAlive = false;
+      this.upgraded = true;
+      connection.beginRaw(this);
+      return this.begin(BODY_RAW, -1);
+    }
+    let framing = BODY_NONE, length = head.contentLength;
+    const bodiless = status < 200 || status === 204 || status === 304;
+    if (end && length < 0 && request.method !== "HEAD") length = 0;
+    if (length >= 0 && !(status < 200 || status === 204 || (status === 304 && length === 0))) {
+      at = writeAscii("content-length: ", at);
+      at = lineEnd(writeNumber(length, at));
+      if (!bodiless && request.method !== "HEAD") framing = BODY_LENGTH;
+    } else if (!bodiless && !end) {
+      if (request.method === "HEAD") at = writeAscii("transfer-encoding: chunked\r\n", at);
+      else if (request.version === "HTTP/1.1") {
+        framing = BODY_CHUNKED;
+        at = writeAscii("transfer-encoding: chunked\r\n", at);
+      } else {
+        framing = BODY_RAW;
+        this.keepAlive = false;
+      }
+    }
+    // A client that still waits for 100 may, or may not, send its body now: where the next request begins is not known.
+    if (connection.lastRequest || (request.expectContinue && !this.#continued && !this.remoteEnded)) {
+      this.keepAlive = false;
+    }
+    if (!this.keepAlive) at = writeAscii("connection: close\r\n", at);
+    else if (request.version === "HTTP/1.0") at = writeAscii("connection: keep-alive\r\n", at);
+    at = lineEnd(at);
+    output.grew(at - start);
+    if (end) framing = BODY_NONE;
+    this.begin(framing, framing === BODY_LENGTH ? length : -1);
+  }
+
+  reply(status: number, fields: Fields, text: string): void {
+    if (!this.open || this.framing !== BODY_PENDING) return;
+    // Reading on for the sake of a request that is refused is worth a little, not more.
+    if (!this.remoteEnded && this.connection.restOfBody > MAX_DRAIN) this.keepAlive = false;
+    const bytes = encoder.encode(text);
+    this.respond(
+      replyHead(this.request.version, status, fields, bytes.length),
+      bytes.length === 0 || this.request.method === "HEAD",
+    );
+    if (!this.open || bytes.length === 0 || this.localEnded) return;
+    this.write(bytes);
+    this.finish();
+  }
+
+  reset(error?: StreamError): void {
+    if (!this.open) return;
+    this.break(flowError("aborted", error?.message ?? "the answer was broken off"));
+    this.connection.breakOff(this);
+  }
+
+  /** The connection: over before its time. */
+  abortWith(error: StreamError): void {
+    if (!this.open) return;
+    this.open = false;
+    const handler = this.handler;
+    this.handler = null;
+    handler?.onAborted?.(this, error);
+    this.break(flowError(error.code === "aborted" ? "aborted" : "reset", error.message));
+  }
+}
