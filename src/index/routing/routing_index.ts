@@ -1,9 +1,22 @@
 import type { ProxyResource } from "../../model/l7.ts";
+import { proxyResourceKey } from "../../model/l7.ts";
 import type { AmbientIndex } from "../ambient_index.ts";
+import { sameValue } from "../equal.ts";
+import { gatewayConfig } from "./gateway_proxy.ts";
 import type { RoutingInputs } from "./inputs.ts";
 import { DEFAULT_ROUTING_SETTINGS, type RoutingSettings } from "./settings.ts";
-import type { RoutingStatus } from "./status.ts";
-import type { GatewayFactsOf, ProxyTarget } from "./target.ts";
+import { type RoutingStatus, routingStatusKey } from "./status.ts";
+import { buildStatuses } from "./statuses/build.ts";
+import { type GatewayFactsOf, type ProxyTarget, targetKey } from "./target.ts";
+import { waypointConfig } from "./waypoint_proxy.ts";
+import { World } from "./world.ts";
+
+interface Known<T> {
+  readonly byKey: ReadonlyMap<string, T>;
+  readonly all: readonly T[];
+  /** The state of the world that it was computed for. */
+  readonly version: number;
+}
 
 /**
  * What every L7 proxy is told, and what authors of routes are told. Flush the ambient index first; after any change of an input, of the
@@ -13,7 +26,11 @@ import type { GatewayFactsOf, ProxyTarget } from "./target.ts";
 export class RoutingIndex {
   readonly #inputs: RoutingInputs;
   readonly #ambient: AmbientIndex;
+  readonly #configs = new Map<string, Known<ProxyResource>>();
+  #statuses: Known<RoutingStatus> | undefined;
   #settings: RoutingSettings;
+  #world: World | undefined;
+  #version = 0;
 
   constructor(inputs: RoutingInputs, ambient: AmbientIndex, settings: RoutingSettings = DEFAULT_ROUTING_SETTINGS) {
     this.#inputs = inputs;
@@ -28,18 +45,52 @@ export class RoutingIndex {
 
   /** Something changed: the next answers are computed anew. */
   changed(): void {
+    this.#world = undefined;
+    this.#version++;
   }
 
-  /** The configuration of one proxy, by `proxyResourceKey`, in no particular order. The same array while nothing has changed. */
-  proxyConfig(_target: ProxyTarget): readonly ProxyResource[] {
-    void this.#inputs, this.#ambient;
-    return [this.#settings.l7];
+  /** The configuration of one proxy, sorted by key. The same array while nothing of it has changed. */
+  proxyConfig(target: ProxyTarget): readonly ProxyResource[] {
+    const key = targetKey(target), known = this.#configs.get(key);
+    if (known?.version === this.#version) return known.all;
+    const built = target.kind === "waypoint" ? waypointConfig(this.#now, target) : gatewayConfig(this.#now, target);
+    const next = keep(known, [this.#settings.l7, ...built], proxyResourceKey, this.#version);
+    this.#configs.set(key, next);
+    return next.all;
   }
 
-  /** The statuses of all objects, one for each kind, name and field manager. */
-  statuses(_facts: GatewayFactsOf): readonly RoutingStatus[] {
-    return [];
+  /** Forgets a proxy that is no longer connected. */
+  forget(target: ProxyTarget): void {
+    this.#configs.delete(targetKey(target));
   }
+
+  /** The statuses of all objects, one for each kind, name and field manager; the same objects where nothing has changed. */
+  statuses(facts: GatewayFactsOf): readonly RoutingStatus[] {
+    const built = buildStatuses(this.#now, facts);
+    this.#statuses = keep(
+      this.#statuses,
+      built,
+      (one) => `${routingStatusKey(one)}/${one.fieldManager}`,
+      this.#version,
+    );
+    return this.#statuses.all;
+  }
+
+  get #now(): World {
+    return this.#world ??= new World(this.#inputs, this.#ambient, this.#settings);
+  }
+}
+
+/** Puts former objects in the place of new ones that say the same. */
+function keep<T>(old: Known<T> | undefined, built: readonly T[], keyOf: (one: T) => string, version: number): Known<T> {
+  const byKey = new Map<string, T>();
+  for (const one of built) {
+    const key = keyOf(one), former = old?.byKey.get(key);
+    byKey.set(key, former !== undefined && sameValue(former, one) ? former : one);
+  }
+  const all = [...byKey.entries()].sort(([a], [b]) => a < b ? -1 : 1).map(([, one]) => one);
+  const same = old && old.all.length === all.length && all.every((one, i) => one === old.all[i]);
+  return { byKey, all: same ? old.all : all, version };
 }
 
 /** {@linkcode RoutingIndex.proxyConfig}, once. */

@@ -33,7 +33,7 @@ const PER_REPLICA: ReadonlySet<string> = new Set(["pod-template-hash", "controll
 
 /** What only the deployer knows of a Gateway of the Gateway API. */
 export interface GatewayFacts {
-  /** Host name of its Service, for messages: `web-istio.default.svc.cluster.local:80`. */
+  /** Host names of its Services, for messages: `web-istio.default.svc.cluster.local`. */
   readonly services: readonly string[];
   /** Addresses to report: of the load balancer, or the cluster's. */
   readonly addresses: readonly { readonly type: "IPAddress" | "Hostname"; readonly value: string }[];

@@ -1,0 +1,47 @@
+import type { RoutablePort, RoutableService } from "../services.ts";
+import type { BackendReference } from "../rule.ts";
+import type { World } from "../world.ts";
+import type { Fault } from "./gateway.ts";
+import { GATEWAY_GROUP, ISTIO_GROUP } from "./references.ts";
+
+export interface ResolvedBackend {
+  readonly service: RoutableService;
+  readonly port: RoutablePort;
+}
+
+/** The service and port that a `backendRef` means, or the fault for the route's status. */
+export function resolveBackend(
+  world: World,
+  route: { readonly kind: string; readonly namespace: string },
+  ref: BackendReference & { readonly api: "gateway" },
+): ResolvedBackend | Fault {
+  const { group, kind, namespace, name, port } = ref, { clusterDomain } = world.ambient.settings;
+  const hostname = group === ISTIO_GROUP && kind === "Hostname";
+  const entry = group === ISTIO_GROUP && kind === "ServiceEntry";
+  const core = group === "" && kind === "Service";
+  if (!hostname && !entry && !core) {
+    return { reason: "InvalidKind", message: `referencing unsupported backendRef: group "${group}" kind "${kind}"` };
+  }
+  // A host name is global: anybody may send to it, as without a route.
+  const from = { group: GATEWAY_GROUP, kind: route.kind, namespace: route.namespace };
+  if (!hostname && !world.grants.permits(from, { group, kind, namespace, name })) {
+    return {
+      reason: "RefNotPermitted",
+      message:
+        `backendRef ${name}/${namespace} not accessible to a ${route.kind} in namespace "${route.namespace}" (missing a ReferenceGrant?)`,
+    };
+  }
+  let service: RoutableService | undefined;
+  if (core) service = world.services.get(`${namespace}/${name}.${namespace}.svc.${clusterDomain}`);
+  else if (hostname) service = world.services.byHost(name.toLowerCase(), route.namespace, world.ambient);
+  else service = world.services.entry(namespace, name);
+  if (!service) {
+    return { reason: "BackendNotFound", message: `backend(${hostname ? name : `${namespace}/${name}`}) not found` };
+  }
+  if (port === undefined) {
+    return { reason: "BackendNotFound", message: `backend(${service.hostname}): port is required in backendRef` };
+  }
+  const found = service.ports.find(({ number }) => number === port);
+  if (!found) return { reason: "BackendNotFound", message: `backend(${service.hostname}) has no port ${port}` };
+  return { service, port: found };
+}
