@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { Readiness } from "../../src/core/readiness.ts";
 import { VERSION } from "../../src/core/version.ts";
 import type { Authenticator } from "../../src/identity/authenticate.ts";
-import { AmbientIndex, newInputs } from "../../src/index/mod.ts";
+import { AmbientIndex, newRoutingInputs, RoutingIndex } from "../../src/index/mod.ts";
 import { spiffeId } from "../../src/model/identity.ts";
 import { DebugPages, debugReader, isLoopback } from "../../src/roles/istiod/debug_pages.ts";
 import { type HttpSources, monitoringHandler, readinessHandler } from "../../src/roles/istiod/http.ts";
+import { ProxyPublisher } from "../../src/roles/istiod/proxy_publisher.ts";
 import { Logger, LogLevels } from "../../src/telemetry/logger.ts";
 import { Registry } from "../../src/telemetry/metrics.ts";
 import { DiscoveryServer } from "../../src/xds/server/server.ts";
@@ -23,12 +24,19 @@ const byNamespace: Authenticator = {
 };
 
 function lab(): { sources: HttpSources; ready: () => void; pages: DebugPages } {
-  const readiness = new Readiness(), ready = readiness.register("informers"), inputs = newInputs();
+  const readiness = new Readiness(), ready = readiness.register("informers"), inputs = newRoutingInputs();
+  const logger = new Logger("test", { sink: { write: () => {} } }), index = new AmbientIndex(inputs);
   const mayRead = debugReader(() => "istio-system");
   const pages = new DebugPages({
-    discovery: new DiscoveryServer({ logger: new Logger("ads", { sink: { write: () => {} } }) }),
-    index: new AmbientIndex(inputs),
+    discovery: new DiscoveryServer({ logger }),
+    index,
     inputs,
+    proxies: new ProxyPublisher({
+      inputs,
+      routing: new RoutingIndex(inputs, index),
+      facts: () => undefined,
+      logger,
+    }),
     mesh: () => ({ trustDomain: "cluster.local" }),
     clusterId: "c1",
     synced: () => readiness.ready,

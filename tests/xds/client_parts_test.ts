@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { headersFromEnv, parseAddress } from "../../src/identity/control_plane.ts";
+import { VERSION } from "../../src/core/version.ts";
 import { grpc } from "../../src/identity/grpc.ts";
 import { Reconnect, type StreamEnd, ztunnelNode } from "../../src/xds/client/mod.ts";
 
@@ -67,6 +68,7 @@ Deno.test("ztunnelNode() writes id and metadata as ztunnel does", () => {
     NAMESPACE: "istio-system",
     INSTANCE_IPS: "10.0.0.5",
     NODE_NAME: "node-1",
+    ISTIO_VERSION: VERSION,
     CLUSTER_ID: "east",
     NETWORK: "net1",
     LABELS: { app: "ztunnel" },

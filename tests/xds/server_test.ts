@@ -463,9 +463,12 @@ Deno.test("debug pages and debug types show the connections", async () => {
   const page = adsz(server.connections()) as { totalClients: number; clients: { watches: unknown }[] };
   assert.equal(page.totalClients, 2);
   assert.deepEqual(page.clients[0].watches, { [authorization]: ["*"] });
-  assert.match(registry.expose(), /pilot_xds\{version=""\} 2\n/);
+  assert.match(registry.expose(), /pilot_xds\{version="unknown"\} 2\n/);
+  const versioned = new TestClient(server);
+  await versioned.request({ node: { ...NODE, metadata: { ISTIO_VERSION: "1.30.1" } }, typeUrl: authorization });
+  assert.match(registry.expose(), /pilot_xds\{version="1\.30\.1"\} 1\n/);
   server.close();
   assert.deepEqual(zt.closed, ["unavailable", "the server is shutting down"]);
-  assert.match(registry.expose(), /pilot_xds\{version=""\} 0\n/);
+  assert.doesNotMatch(registry.expose(), /pilot_xds\{/);
   assert.equal(new TestClient(server).closed?.[0], "unavailable");
 });

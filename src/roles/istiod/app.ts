@@ -142,6 +142,7 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
     discovery,
     index,
     inputs,
+    proxies,
     mesh: () => mesh.raw,
     clusterId: config.clusterId,
     synced: () => readiness.ready,

@@ -1,24 +1,46 @@
 // /debug/*: what istiod knows, as JSON, with Istio's names for the pages.
 
-import type { AmbientIndex, IndexInputs } from "../../index/mod.ts";
+import type { AmbientIndex, RoutingInputs } from "../../index/mod.ts";
+import type { ProxyResource } from "../../model/l7.ts";
 import type { DebugHandler, DebugResource, DiscoveryServer } from "../../xds/server/server.ts";
 import { adsz, syncz, synczResources } from "../../xds/server/debug.ts";
 import { TYPE_URL } from "../../xds/types.ts";
 import { parseSpiffeId } from "../../model/identity.ts";
 import type { Caller } from "../../identity/types.ts";
+import type { ProxyPublisher } from "./proxy_publisher.ts";
 
 export interface DebugSources {
   readonly discovery: DiscoveryServer;
   readonly index: AmbientIndex;
-  readonly inputs: IndexInputs;
+  readonly inputs: RoutingInputs;
+  /** L7 proxies with what they were told. */
+  readonly proxies: ProxyPublisher;
   readonly mesh: () => unknown;
   readonly clusterId: string;
   readonly synced: () => boolean;
 }
 
+/** Inputs that are configuration of the mesh. */
+const CONFIG_INPUTS = [
+  "authorizationPolicies",
+  "peerAuthentications",
+  "gatewayClasses",
+  "gateways",
+  "httpRoutes",
+  "grpcRoutes",
+  "tcpRoutes",
+  "tlsRoutes",
+  "referenceGrants",
+  "istioGateways",
+  "virtualServices",
+  "destinationRules",
+  "serviceEntries",
+  "workloadEntries",
+] as const satisfies (keyof RoutingInputs)[];
+
 interface Page {
   readonly doc: string;
-  readonly show: () => unknown;
+  readonly show: (query: URLSearchParams) => unknown;
 }
 
 export class DebugPages {
@@ -61,7 +83,12 @@ export class DebugPages {
       },
       configz: {
         doc: "Mesh configuration objects as read from the API",
-        show: () => [...inputs.authorizationPolicies.values(), ...inputs.peerAuthentications.values()],
+        // Secrets and ConfigMaps are not the mesh's to show.
+        show: () => CONFIG_INPUTS.flatMap((name) => [...inputs[name].values()]),
+      },
+      config_dump: {
+        doc: "What L7 proxies were told; ?proxyID=<pod>.<namespace> for one. Private keys are left out",
+        show: (query) => this.#configDump(query.get("proxyID")),
       },
       mesh: { doc: "The mesh configuration", show: mesh },
       clusterz: { doc: "Clusters", show: () => [{ id: clusterId, syncStatus: synced() ? "synced" : "initializing" }] },
@@ -74,10 +101,10 @@ export class DebugPages {
   }
 
   /** The JSON of a page; undefined when there is none of that name. */
-  json(name: string): string | undefined {
+  json(name: string, query: URLSearchParams = new URLSearchParams()): string | undefined {
     if (!Object.hasOwn(this.#pages, name)) return undefined;
     return JSON.stringify(
-      this.#pages[name].show(),
+      this.#pages[name].show(query),
       (_, value) => value instanceof Map ? Object.fromEntries(value) : value,
       2,
     );
@@ -91,6 +118,18 @@ export class DebugPages {
     return `<!DOCTYPE html><html><head><title>istiod debug</title></head><body><h1>istiod</h1><table>\n${
       rows.join("\n")
     }\n</table></body></html>\n`;
+  }
+
+  #configDump(proxy: string | null): unknown {
+    const dumps = [...this.#sources.proxies.configs()].filter(({ client }) =>
+      proxy === null || client.podName === proxy
+    );
+    return dumps.map(({ client, target, config }) => ({
+      proxy: client.podName,
+      type: client.proxyType,
+      target,
+      resources: config.map(redacted),
+    }));
   }
 
   /** Istio's list, with the state of each type as `istioctl proxy-status` reads it. */
@@ -109,12 +148,11 @@ export class DebugPages {
   xdsHandler(mayRead: (caller: Caller | undefined, peerAddress: string) => boolean): DebugHandler {
     return (typeUrl, names, client): Promise<DebugResource[]> => {
       if (!mayRead(client.caller, client.peerAddress)) return Promise.resolve([]);
-      const asked = typeUrl === TYPE_URL.debug
-        ? names.map((name) => name.split("?")[0])
-        : [typeUrl.slice(TYPE_URL.debug.length + 1)];
-      return Promise.resolve(asked.flatMap((name) => {
+      const asked = typeUrl === TYPE_URL.debug ? names : [typeUrl.slice(TYPE_URL.debug.length + 1)];
+      return Promise.resolve(asked.flatMap((question) => {
+        const [name, query] = question.split("?");
         if (name === "syncz") return synczResources(this.#sources.discovery.connections());
-        const text = this.json(name);
+        const text = this.json(name, new URLSearchParams(query));
         if (text === undefined) return [];
         return [{ name, aliases: [], version: "", bytes: new TextEncoder().encode(text), typeUrl: TYPE_URL.debug }];
       }));
@@ -134,4 +172,9 @@ export function debugReader(
 /** Whether an address, with or without its port, is this machine's own. */
 export function isLoopback(address: string): boolean {
   return /^(\[)?(::ffff:)?127\.\d+\.\d+\.\d+(\])?(:\d+)?$/.test(address) || /^(::1|\[::1\](:\d+)?)$/.test(address);
+}
+
+/** Without private keys; istiod's pages are read by people and gathered into bug reports. */
+function redacted(resource: ProxyResource): ProxyResource {
+  return resource.kind === "secret" ? { ...resource, privateKey: resource.privateKey && "[redacted]" } : resource;
 }

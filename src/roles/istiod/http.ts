@@ -100,7 +100,7 @@ async function debug(sources: HttpSources, request: Request, peer: string): Prom
   if (pathname === "/logging") return logging(sources.levels, request, searchParams);
   if (request.method !== "GET" && request.method !== "HEAD") return text("method not allowed\n", 405);
   if (pathname === "/debug" || pathname === "/debug/") return text(pages.html(), 200, "text/html; charset=utf-8");
-  const json = pages.json(pathname.slice("/debug/".length));
+  const json = pages.json(pathname.slice("/debug/".length), searchParams);
   return json === undefined ? text("not found\n", 404) : text(json + "\n", 200, "application/json");
 }
 

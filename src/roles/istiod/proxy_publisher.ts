@@ -17,7 +17,7 @@ import { identifyProxy } from "./proxy_identity.ts";
 
 export interface ProxyPublisherOptions {
   readonly inputs: RoutingInputs;
-  readonly routing: RoutingIndex;
+  readonly routing: Pick<RoutingIndex, "changed" | "proxyConfig" | "statuses">;
   /** What the deployer knows of Gateways. */
   readonly facts: GatewayFactsOf;
   readonly logger: Logger;

@@ -1,3 +1,4 @@
+import { VERSION } from "../../core/version.ts";
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 
 /** Who a ztunnel is (workload-xds.md §7). */
@@ -26,6 +27,7 @@ export function ztunnelNode(node: ZtunnelNode): XdsNode {
     NAMESPACE: node.podNamespace,
     INSTANCE_IPS: ip,
     NODE_NAME: node.nodeName,
+    ISTIO_VERSION: VERSION,
   };
   const entries = Object.entries(node.env).sort(([a], [b]) => a < b ? -1 : 1);
   for (const [name, value] of [...entries, ...Object.entries(node.proxyMetadata ?? {})]) {

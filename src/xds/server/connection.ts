@@ -24,7 +24,12 @@ export interface XdsTransport {
 export class Batch {
   #content: { bytes: Uint8Array; resources: number } | undefined;
 
-  constructor(readonly changed: ReadonlySet<string>, readonly removed: ReadonlySet<string>) {}
+  /** `since`: when the first of these changes came, by the server's clock. */
+  constructor(
+    readonly changed: ReadonlySet<string>,
+    readonly removed: ReadonlySet<string>,
+    readonly since: number,
+  ) {}
 
   content(subscription: Subscription): { bytes: Uint8Array; resources: number } {
     if (!this.#content) {
@@ -163,12 +168,15 @@ export class XdsConnection {
   push(typeUrl: string, batch: Batch): void {
     const subscription = this.subscriptions.get(typeUrl);
     if (!subscription || this.#closed) return;
-    const idle = !this.#busy && !subscription.owed;
+    const idle = !this.#busy && !subscription.owed, startedAt = performance.now();
     if (idle && subscription.wildcard && subscription.source.shared) {
+      subscription.owedSince ??= batch.since;
       const { bytes, resources } = batch.content(subscription);
-      return this.#send(subscription, bytes, resources);
+      return this.#send(subscription, bytes, resources, startedAt);
     }
-    if (subscription.push(batch.changed, batch.removed)) this.flush();
+    if (!subscription.push(batch.changed, batch.removed)) return;
+    subscription.owedSince ??= batch.since;
+    this.flush();
   }
 
   /** Sends what is owed, requests' answers first, one response at a time. */
@@ -186,23 +194,30 @@ export class XdsConnection {
       next ??= subscription;
     }
     if (!next) return;
+    const startedAt = performance.now();
     const { resources, removed } = next.take();
-    this.#send(next, encodeContent(next.source.typeUrl, resources, removed), resources.size);
+    this.#send(next, encodeContent(next.source.typeUrl, resources, removed), resources.size, startedAt);
   }
 
-  #send(subscription: Subscription, content: Uint8Array, resources: number): void {
-    const { clock, metrics, controlPlane } = this.shared;
+  #send(subscription: Subscription, content: Uint8Array, resources: number, startedAt: number): void {
+    const { clock, metrics, controlPlane } = this.shared, { owedSince } = subscription;
+    subscription.owedSince = undefined;
     const { typeUrl } = subscription.source, nonce = this.shared.nextNonce();
     subscription.sent(nonce, resources, content.length, clock.now());
     metrics?.pushes.with(typeUrl).inc();
     metrics?.sizes.with(typeUrl).observe(content.length);
-    this.#write(encodeResponse(typeUrl, nonce, content, controlPlane));
+    const sent = owedSince === undefined
+      ? undefined
+      : () => metrics?.convergence.observe(Math.max(0, clock.now() - owedSince) / 1000);
+    this.#write(encodeResponse(typeUrl, nonce, content, controlPlane), sent);
+    metrics?.pushTime.with(typeUrl).observe((performance.now() - startedAt) / 1000);
   }
 
-  #write(response: Uint8Array): void {
+  #write(response: Uint8Array, sent?: () => void): void {
     this.#busy = true;
     this.transport.send(response, () => {
       this.#busy = false;
+      sent?.();
       this.flush();
     });
   }

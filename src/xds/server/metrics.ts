@@ -1,5 +1,7 @@
 import type { Cell, HistogramCell, Metric, Registry } from "../../telemetry/metrics.ts";
 
+const MAX_VERSIONS = 100;
+
 /** Metrics of the xDS server, with istiod's names. */
 export class XdsServerMetrics {
   readonly clients: Metric<Cell>;
@@ -7,6 +9,9 @@ export class XdsServerMetrics {
   readonly rejects: Metric<Cell>;
   readonly sizes: Metric<HistogramCell>;
   readonly debounce: HistogramCell;
+  readonly pushTime: Metric<HistogramCell>;
+  readonly convergence: HistogramCell;
+  #versions: () => Iterable<string> = () => [];
 
   constructor(registry: Registry) {
     this.clients = registry.gauge("pilot_xds", "Number of endpoints connected to this pilot using XDS.", ["version"]);
@@ -31,5 +36,34 @@ export class XdsServerMetrics {
       "Delay in seconds between the first config enters debouncing and the merged push request is pushed into the push queue.",
       seconds,
     ).with();
+    this.pushTime = registry.histogram(
+      "pilot_xds_push_time",
+      "Total time in seconds Pilot takes to push lds, rds, cds and eds.",
+      seconds,
+      ["type"],
+    );
+    this.convergence = registry.histogram(
+      "pilot_proxy_convergence_time",
+      "Delay in seconds between config change and a proxy receiving all required configuration.",
+      [0.1, 0.5, 1, 3, 5, 10, 20, 30],
+    ).with();
+    registry.onCollect(() => this.#countClients());
+  }
+
+  /** `versions`: what each client that is connected now says its version is. */
+  countClients(versions: () => Iterable<string>): void {
+    this.#versions = versions;
+  }
+
+  #countClients(): void {
+    const counts = new Map<string, number>();
+    for (const version of this.#versions()) {
+      // A client says what it likes; only so many versions have a series of their own.
+      const known = /^[\w.+-]{1,64}$/.test(version) && (counts.has(version) || counts.size < MAX_VERSIONS);
+      const label = known ? version : "unknown";
+      counts.set(label, (counts.get(label) ?? 0) + 1);
+    }
+    for (const { labels } of [...this.clients.series()]) if (!counts.has(labels[0])) this.clients.remove(...labels);
+    for (const [version, count] of counts) this.clients.with(version).set(count);
   }
 }

@@ -61,6 +61,8 @@ export class DiscoveryServer {
   readonly #unsubscribe: (() => void)[] = [];
   readonly #debounce: Debounce;
   readonly #shared: ServerShared;
+  /** When the first of the gathered changes came. */
+  #dirtySince = 0;
   #opened = 0;
   #nonces = 0;
   #closed = false;
@@ -79,9 +81,15 @@ export class DiscoveryServer {
       sources: this.#sources,
       nextNonce: () => `${epoch}-${(++this.#nonces).toString(36)}`,
       removed: (connection) => {
-        if (this.#connections.delete(connection)) this.#count();
+        this.#connections.delete(connection);
       },
     };
+    options.metrics?.countClients(() =>
+      this.connections().map(({ client }) => {
+        const version = client!.metadata.ISTIO_VERSION;
+        return typeof version === "string" ? version : "";
+      })
+    );
     this.#debounce = new Debounce(clock, options.debounce ?? DEBOUNCE_DEFAULTS, (waitedMs) => {
       options.metrics?.debounce.observe(waitedMs / 1000);
       this.pushNow();
@@ -92,6 +100,7 @@ export class DiscoveryServer {
   register(source: ResourceSource): void {
     this.#sources.set(source.typeUrl, source);
     this.#unsubscribe.push(source.subscribe(({ changed, removed }) => {
+      if (this.#dirty.size === 0) this.#dirtySince = this.#shared.clock.now();
       let dirty = this.#dirty.get(source.typeUrl);
       if (!dirty) this.#dirty.set(source.typeUrl, dirty = { changed: new Set(), removed: new Set() });
       for (const name of removed) {
@@ -114,7 +123,6 @@ export class DiscoveryServer {
       return connection;
     }
     this.#connections.add(connection);
-    this.#count();
     return connection;
   }
 
@@ -124,7 +132,7 @@ export class DiscoveryServer {
     const dirty = [...this.#dirty];
     this.#dirty.clear();
     for (const [typeUrl, { changed, removed }] of dirty) {
-      const batch = new Batch(changed, removed);
+      const batch = new Batch(changed, removed, this.#dirtySince);
       for (const connection of this.#connections) connection.push(typeUrl, batch);
     }
   }
@@ -140,9 +148,5 @@ export class DiscoveryServer {
     this.#debounce.close();
     for (const stop of this.#unsubscribe) stop();
     for (const connection of [...this.#connections]) connection.close("unavailable", "the server is shutting down");
-  }
-
-  #count(): void {
-    this.#shared.metrics?.clients.with("").set(this.#connections.size);
   }
 }

@@ -28,6 +28,8 @@ export class Subscription {
   sentAt = 0;
   sentBytes = 0;
   sentResources = 0;
+  /** When the earliest change that is owed came; undefined when nothing is owed but answers. */
+  owedSince: number | undefined;
 
   #first = true;
   /** Owed: everything. */
