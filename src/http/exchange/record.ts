@@ -1,5 +1,6 @@
 // What is known of a request when it is over: what logs, metrics and spans are made from.
 
+import type { IpBits } from "../../core/ip.ts";
 import type { SocketAddress } from "../../net/mod.ts";
 import type { Fields } from "../fields.ts";
 import type { RequestHead } from "../message.ts";
@@ -11,8 +12,10 @@ import type { ListenerRuntime } from "./runtime.ts";
 export interface RequestRecord {
   readonly downstream: Downstream;
   readonly runtime: ListenerRuntime;
-  /** As it was sent on, or as far as it got. */
-  readonly head: RequestHead;
+  /** As it was sent on, or as far as it got; null for bytes that are not HTTP. */
+  readonly head: RequestHead | null;
+  /** The original client as far as it is known. */
+  readonly remoteIp: IpBits | undefined;
   /** Path and query before a rewrite; "" without one. */
   readonly originalPath: string;
   /** 0 when nothing was answered. */
@@ -49,8 +52,9 @@ export interface RequestRecord {
 
 /** The span of a request that is traced. */
 export interface TraceContext {
-  /** 32 and 16 hexadecimal digits. */
+  /** 32 hexadecimal digits. */
   readonly traceId: string;
+  /** 16 hexadecimal digits. */
   readonly spanId: string;
   /** "" for a root span. */
   readonly parentId: string;
