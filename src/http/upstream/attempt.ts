@@ -36,6 +36,8 @@ export class Attempt implements ClientStreamHandler {
   stream: ClientStream | null = null;
   /** The connection had served a request before this one. */
   reusedConnection = false;
+  /** In its pool's queue. */
+  queued = false;
   /** Links of the queue of those that wait for a connection. */
   next: Attempt | null = null;
   previous: Attempt | null = null;

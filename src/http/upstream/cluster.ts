@@ -149,7 +149,9 @@ export class Cluster {
 
   #poolOf(host: Host, request: UpstreamRequest): HttpPool {
     const { protocol } = this.#destination;
-    const http2 = protocol === "HTTP2" || (protocol !== "HTTP1" && request.downstreamVersion === "HTTP/2");
+    // An upgrade is understood by more servers in HTTP/1.1.
+    const http2 = protocol === "HTTP2" ||
+      (protocol !== "HTTP1" && request.downstreamVersion === "HTTP/2" && request.head.upgrade === "");
     if (http2) return host.http2 ??= new HttpPool(this, host, true);
     return host.http1 ??= new HttpPool(this, host, false);
   }

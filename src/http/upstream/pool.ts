@@ -11,6 +11,9 @@ import { type UpstreamError, upstreamError } from "./types.ts";
 /** Requests that one connection being made is counted on for, with HTTP/2, before another is begun. */
 const H2_STREAMS_EXPECTED = 100;
 
+/** How soon a refused request is offered to a young HTTP/2 connection again, and how long a connection counts as young. */
+const OFFER_AGAIN_MS = 20, YOUNG_MS = 1000;
+
 /** A connection of a pool, and what the pool knows about it. */
 export class PooledConnection implements ClientConnectionOwner {
   readonly pool: HttpPool;
@@ -21,13 +24,14 @@ export class PooledConnection implements ClientConnectionOwner {
   ready = false;
   /** Since when it has had no request; on the reactor's clock. */
   idleSince: number;
+  readonly since: number;
 
   constructor(pool: HttpPool, connection: ClientConnection, carrier: Carrier) {
     this.pool = pool;
     this.connection = connection;
     this.remote = carrier.remote;
     this.local = carrier.local;
-    this.idleSince = pool.cluster.reactor.now;
+    this.idleSince = this.since = pool.cluster.reactor.now;
   }
 
   onCapacity(_connection: ClientConnection): void {
@@ -104,9 +108,31 @@ export class HttpPool {
       if (last && connection.open) connection.drain();
       if (pooled.ready && connection.capacity <= 0) this.#unready(pooled);
       if (sent) return true;
-      // It refused: it is not to be asked again before it reports capacity.
+      if (connection.open && connection.capacity > 0) {
+        this.#refused(attempt, pooled);
+        return true;
+      }
+      // It is full: it is not to be asked again before it reports capacity.
       if (pooled.ready) this.#unready(pooled);
     }
+  }
+
+  /**
+   * The connection has room, and will not take this request: an upgrade over HTTP/2, which the peer does not offer, or has not
+   * had time to offer yet (RFC 8441).
+   */
+  #refused(attempt: Attempt, pooled: PooledConnection): void {
+    if (!pooled.ready) this.onCapacity(pooled);
+    const { reactor, name } = this.cluster;
+    if (attempt.over) return;
+    if (!this.http2 || reactor.now - pooled.since > YOUNG_MS) {
+      return attempt.fail(
+        upstreamError("protocol_error", `"${name}" takes no upgrade to "${attempt.request.head.upgrade}"`),
+      );
+    }
+    reactor.setTimer(OFFER_AGAIN_MS, () => {
+      if (!attempt.over) this.dispatch(attempt);
+    });
   }
 
   /** The connection to use next, still on the stack. */
@@ -136,6 +162,7 @@ export class HttpPool {
 
   #enqueue(attempt: Attempt): void {
     attempt.await();
+    attempt.queued = true;
     attempt.previous = this.#last;
     attempt.next = null;
     if (this.#last === null) this.#first = attempt;
@@ -147,6 +174,8 @@ export class HttpPool {
 
   /** Takes a waiting attempt out of the queue. */
   forget(attempt: Attempt): void {
+    if (!attempt.queued) return;
+    attempt.queued = false;
     const { previous, next } = attempt;
     if (previous === null) this.#first = next;
     else previous.next = next;

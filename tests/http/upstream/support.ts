@@ -24,6 +24,7 @@ import {
 import { Host as HostClass, type HostSpec } from "../../../src/http/upstream/host.ts";
 import { DEFAULT_LIMITS, type Destination, type StaticEndpoint, type Workload } from "../../../src/model/mod.ts";
 import {
+  type Endpoint,
   listenTcp,
   type Reactor,
   type SocketAddress,
@@ -35,6 +36,9 @@ import { Tap } from "../../../src/net/tap.ts";
 import { PlainTransport } from "../../../src/net/plain_transport.ts";
 import type { Transport, TransportConsumer } from "../../../src/net/transport.ts";
 import { MeshState } from "../../../src/proxy/state/mod.ts";
+import type { TlsContext } from "../../../src/net/tls_context.ts";
+import { TlsEndpoint } from "../../../src/net/tls_endpoint.ts";
+import { startTls } from "../../../src/net/tls_socket.ts";
 import { allocate, U8, view } from "../../../src/sys/memory.ts";
 import { testMaterial } from "../../hbone/support.ts";
 
@@ -318,12 +322,8 @@ export class ServedLine {
   readonly #tap: Tap;
   open = true;
 
-  constructor(
-    readonly socket: { abort(): void; close(): void },
-    end: Parameters<typeof tap>[0],
-    answer: () => LineAnswer,
-  ) {
-    this.#tap = tap(end, {
+  constructor(readonly socket: Endpoint, answer: () => LineAnswer) {
+    this.#tap = tap(socket, {
       onData: (bytes) => {
         const lines = (this.#rest + new TextDecoder().decode(bytes)).split("\n");
         this.#rest = lines.pop()!;
@@ -361,12 +361,17 @@ export class LineServer {
   readonly connections: ServedLine[] = [];
   readonly #listener: TcpListener;
 
-  constructor(reactor: Reactor, public answer: LineAnswer = () => 200) {
-    this.#listener = listenTcp(reactor, { address: "127.0.0.1", port: 0 }, (socket) => this.take(socket));
+  constructor(reactor: Reactor, public answer: LineAnswer = () => 200, address = "127.0.0.1", port = 0) {
+    this.#listener = listenTcp(reactor, { address, port }, (socket) => this.take(socket));
   }
 
-  take(socket: TcpSocket): void {
-    this.connections.push(new ServedLine(socket, socket, () => this.answer));
+  /** A connection has come in; servers over TLS do more. */
+  protected take(socket: TcpSocket): void {
+    this.serve(socket);
+  }
+
+  protected serve(end: Endpoint): void {
+    this.connections.push(new ServedLine(end, () => this.answer));
   }
 
   get port(): number {
@@ -392,5 +397,25 @@ export class LineServer {
 
   close(): void {
     this.#listener.close();
+  }
+}
+
+/** A {@linkcode LineServer} behind TLS. */
+export class TlsLineServer extends LineServer {
+  readonly alpn: string[] = [];
+  readonly #reactor: Reactor;
+
+  constructor(reactor: Reactor, public context: TlsContext) {
+    super(reactor);
+    this.#reactor = reactor;
+  }
+
+  protected override take(socket: TcpSocket): void {
+    startTls(socket, this.context, 5000, (error, transport) => {
+      if (error !== null) return;
+      this.alpn.push(transport!.peer.alpn);
+      this.serve(new TlsEndpoint(transport!));
+    });
+    this.#reactor.wantMicrotasks();
   }
 }
