@@ -35,6 +35,11 @@ const ROLES: Record<string, { summary: string; hidden?: true; load: () => Promis
     summary: "Run the L4 proxy of a node",
     load: () => import("./src/roles/ztunnel.ts"),
   },
+  waypoint: {
+    summary: "Run an L7 proxy: waypoint, ingress or egress gateway",
+    load: () => import("./src/roles/waypoint.ts"),
+  },
+  proxy: { summary: "", hidden: true, load: () => import("./src/roles/proxy_alias.ts") },
   "cluster-engine": { summary: "", hidden: true, load: () => import("./src/roles/cluster_engine.ts") },
   "warm-up": { summary: "", hidden: true, load: () => import("./src/roles/warm_up.ts") },
   sample: { summary: "", hidden: true, load: () => import("./src/roles/sample.ts") },

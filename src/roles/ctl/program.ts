@@ -3,6 +3,7 @@ import { parseDurationMs } from "../../core/duration.ts";
 import { UsageError } from "../../core/usage.ts";
 import { CtlContext, type Streams } from "./context.ts";
 import type { FlagDefaults } from "./defaults.ts";
+import type { ProxyViewName } from "./proxy_tables.ts";
 import type { DumpViewName } from "./ztunnel_tables.ts";
 
 type Handler = (context: CtlContext, args: string[], flags: any) => Promise<number>;
@@ -123,6 +124,7 @@ export function buildProgram(
   proxyStatus(add(program, "proxy-status", "Which proxies the control plane serves, and their state", "ps"));
 
   addZtunnelConfig(add, on, program);
+  addProxyConfig(add, on, program);
   addWaypoint(add, on, program);
 
   const experimental = add(program, "experimental", "Commands that may still change", "x", "exp");
@@ -180,6 +182,57 @@ function addZtunnelConfig(
       .option("--level <levels>", "level, or scope:level,...")
       .option("-r, --reset", "Back to the level info"),
     async (context, [pod], flags) => (await import("./ztunnel_config.ts")).ztunnelLogCommand(context, pod, flags),
+  );
+}
+
+/** `ctl proxy-config …`. */
+function addProxyConfig(
+  add: (parent: Command, name: string, description: string, ...aliases: string[]) => Command,
+  on: (command: Command, handler: Handler) => Command,
+  program: Command,
+): void {
+  const proxy = add(program, "proxy-config", "What a waypoint or gateway knows", "pc");
+  const view = (name: ProxyViewName | "all" | "bootstrap", output: string, description: string, ...aliases: string[]) =>
+    on(
+      add(proxy, name, description, ...aliases)
+        .argument("[pod]", "Pod of a waypoint or gateway, as [type/]name[.namespace]")
+        .option("-o, --output <format>", "json, yaml or short", output)
+        .option("--proxy-admin-port <port>", "Port of the proxy's admin interface", "15000")
+        .option("-f, --file <file>", 'Read the configuration dump from a file, or "-"')
+        .option("--verbose [bool]", "All columns", "true"),
+      async (context, [pod], flags) =>
+        (await import("./proxy_config.ts")).proxyConfigCommand(context, name, pod, {
+          ...flags,
+          verbose: bool("--verbose", flags.verbose),
+        }),
+    );
+  view("listener", "short", "Listeners", "listeners", "l")
+    .option("--address <address>", "Only listeners on this address")
+    .option("--port <port>", "Only listeners on this port")
+    .option("--type <type>", "HTTP, TCP or HTTP+TCP")
+    .option("--waypoint", "What a waypoint does for each of its services");
+  view("cluster", "short", "Destinations", "clusters", "c")
+    .option("--fqdn <name>", "Only those of a service")
+    .option("--port <port>", "Only those of a port")
+    .option("--subset <name>", "Only those of a subset")
+    .option("--direction <direction>", "outbound or inbound-vip");
+  view("route", "short", "Routes", "routes", "r").option("--name <name>", "Only routes of this configuration");
+  view("endpoint", "short", "Endpoints", "endpoints", "ep")
+    .option("--address <address>", "Only endpoints with this address")
+    .option("--port <port>", "Only endpoints on this port")
+    .option("--cluster <name>", "Only endpoints of this cluster")
+    .option("--status <status>", "healthy or unhealthy");
+  view("secret", "short", "Certificates", "secrets", "s");
+  view("bootstrap", "json", "What the proxy was started with", "b");
+  view("all", "short", "All of the above", "a").option("--with-headers", "Print a heading over each table");
+  on(
+    add(proxy, "log", "Show or set log levels", "o")
+      .argument("[pods...]", "Pods of waypoints or gateways")
+      .option("--proxy-admin-port <port>", "Port of the proxy's admin interface", "15000")
+      .option("-l, --selector <labels>", "Pods with these labels")
+      .option("--level <levels>", "level, or scope:level,...")
+      .option("-r, --reset", "Back to the level info"),
+    async (context, pods, flags) => (await import("./proxy_config.ts")).proxyLogCommand(context, pods, flags),
   );
 }
 

@@ -1,8 +1,10 @@
 import { stringify } from "yaml";
 import { describeError } from "../../core/errors.ts";
 import { CommandError, UsageError } from "../../core/usage.ts";
+import { adminPort, levelDirective } from "./admin_flags.ts";
 import type { CtlContext } from "./context.ts";
 import type { KubeClient, KubeJson } from "./kube.ts";
+import { parsePodName, resolvePod } from "./pod_name.ts";
 import { podRequest } from "./port_forward.ts";
 import { readDump, type ZtunnelDump } from "./ztunnel_dump.ts";
 import { DUMP_TITLES, DUMP_VIEWS, type DumpFilter, type DumpViewName } from "./ztunnel_tables.ts";
@@ -92,36 +94,6 @@ export async function ztunnelLogCommand(
   return 0;
 }
 
-const LEVELS: Record<string, string> = {
-  trace: "trace",
-  debug: "debug",
-  info: "info",
-  warning: "warn",
-  warn: "warn",
-  error: "error",
-  critical: "error",
-  off: "off",
-};
-
-function levelDirective(text: string): string {
-  const colon = text.lastIndexOf(":");
-  const level = Object.hasOwn(LEVELS, text.slice(colon + 1)) ? LEVELS[text.slice(colon + 1)] : undefined;
-  if (!level) {
-    throw new CommandError(
-      `"${text.slice(colon + 1)}" is not a log level; the levels are ${Object.keys(LEVELS).join(", ")}`,
-    );
-  }
-  return colon < 0 ? level : `${text.slice(0, colon)}=${level}`;
-}
-
-function adminPort(flags: ZtunnelFlags): number {
-  const port = Number(flags.proxyAdminPort);
-  if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new UsageError(`--proxy-admin-port must be a port, not "${flags.proxyAdminPort}"`);
-  }
-  return port;
-}
-
 async function obtain(
   context: CtlContext,
   part: string,
@@ -179,50 +151,4 @@ function onNode(ztunnels: readonly KubeJson[], node: string): KubeJson {
   const found = ztunnels.find(({ spec }) => spec?.nodeName === node);
   if (!found) throw new CommandError(`no running ztunnel pod on node "${node}"`);
   return found;
-}
-
-interface PodName {
-  type: string;
-  name: string;
-  namespace: string;
-}
-
-/** `[type/]name[.namespace]`. */
-export function parsePodName(text: string, defaultNamespace: string): PodName {
-  const slash = text.indexOf("/");
-  const rest = text.slice(slash + 1);
-  const dot = rest.indexOf(".");
-  return {
-    type: slash < 0 ? "pod" : text.slice(0, slash).toLowerCase(),
-    name: dot < 0 ? rest : rest.slice(0, dot),
-    namespace: dot < 0 ? defaultNamespace : rest.slice(dot + 1),
-  };
-}
-
-const WORKLOAD_KINDS: Record<string, string> = {
-  deploy: "Deployment",
-  deployment: "Deployment",
-  deployments: "Deployment",
-  ds: "DaemonSet",
-  daemonset: "DaemonSet",
-  daemonsets: "DaemonSet",
-};
-
-async function resolvePod(client: KubeClient, { type, name, namespace }: PodName): Promise<KubeJson> {
-  if (["pod", "pods", "po"].includes(type)) {
-    const pod = await client.get("v1", "Pod", namespace, name);
-    if (!pod) throw new CommandError(`pods "${name}" not found in namespace "${namespace}"`);
-    return pod;
-  }
-  const kind = Object.hasOwn(WORKLOAD_KINDS, type) ? WORKLOAD_KINDS[type] : undefined;
-  if (!kind) throw new CommandError(`cannot use "${type}/${name}": name a pod, a deployment or a daemonset`);
-  const workload = await client.get("apps/v1", kind, namespace, name);
-  if (!workload) throw new CommandError(`${type} "${name}" not found in namespace "${namespace}"`);
-  const labelSelector = Object.entries(workload.spec?.selector?.matchLabels ?? {}).map(([k, v]) => `${k}=${v}`).join(
-    ",",
-  );
-  const pods = await client.list("v1", "Pod", { namespace, labelSelector });
-  const running = pods.find(({ status }) => status?.phase === "Running");
-  if (!running) throw new CommandError(`${type} "${name}" in namespace "${namespace}" has no running pods`);
-  return running;
 }

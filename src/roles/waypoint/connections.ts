@@ -1,0 +1,120 @@
+// Connections of clients once it is known what is spoken on them: HTTP goes to the exchange, bytes to the TCP proxy.
+
+import type { Reactor } from "../../net/mod.ts";
+import { PlainTransport } from "../../net/plain_transport.ts";
+import type { Transport } from "../../net/transport.ts";
+import {
+  type ConnectionContext,
+  HTTP_SERVER_OPTIONS,
+  type HttpServerOptions,
+  type RequestHandler,
+  serveHttp,
+  type ServerConnection,
+  type ServerStream,
+} from "../../http/mod.ts";
+import { Downstream, type DownstreamInfo, type HttpExchanges, type ListenerSlot } from "../../http/exchange/mod.ts";
+import { hostOf } from "../../http/match/mod.ts";
+import type { Endpoint, SocketAddress } from "../../net/mod.ts";
+import type { ListenerChoice } from "./listener_choice.ts";
+
+/** The listeners among which a request's Host chooses, as they are now. */
+export interface ChoiceSource {
+  readonly choice: ListenerChoice | null;
+}
+
+/** Which listener a connection's requests are for: known from the start, or chosen for each request. */
+export type Chosen = { readonly slot: ListenerSlot } | { readonly port: ChoiceSource };
+
+/** A client's connection, as the codec hands it back with every request. */
+class Client implements ConnectionContext {
+  readonly scheme: "http" | "https";
+  /** Set with the first request: before it there is nothing to drain. */
+  connection: ServerConnection | null = null;
+
+  constructor(
+    readonly downstream: Downstream,
+    readonly slot: ListenerSlot | null,
+    readonly port: ChoiceSource | null,
+  ) {
+    this.scheme = downstream.scheme;
+  }
+}
+
+/** HTTP connections of clients, so that they can be told to end. */
+export class HttpConnections implements RequestHandler {
+  readonly #reactor: Reactor;
+  readonly #exchanges: HttpExchanges;
+  readonly #options: HttpServerOptions;
+  readonly #open = new Set<ServerConnection>();
+  #draining = false;
+
+  constructor(reactor: Reactor, exchanges: HttpExchanges, options: HttpServerOptions = HTTP_SERVER_OPTIONS) {
+    this.#reactor = reactor;
+    this.#exchanges = exchanges;
+    this.#options = options;
+  }
+
+  /** Connections that have had a request. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Requests that are being answered. */
+  get streams(): number {
+    let sum = 0;
+    for (const connection of this.#open) sum += connection.streams;
+    return sum;
+  }
+
+  /** Serves HTTP of either version on a transport; `alpn` is what TLS agreed on, "" where nothing was. */
+  serve(transport: Transport, info: DownstreamInfo, chosen: Chosen, alpn = ""): void {
+    const client = new Client(
+      new Downstream(info),
+      "slot" in chosen ? chosen.slot : null,
+      "port" in chosen ? chosen.port : null,
+    );
+    serveHttp(this.#reactor, transport, client, this, this.#options, alpn);
+  }
+
+  /** The same on a bare socket or tunnel. */
+  servePlain(
+    end: Endpoint,
+    remote: SocketAddress,
+    local: SocketAddress,
+    info: DownstreamInfo,
+    chosen: Chosen,
+  ): void {
+    const transport = new PlainTransport(this.#reactor, end, remote, local);
+    this.serve(transport, info, chosen);
+    transport.begin();
+  }
+
+  onRequest(stream: ServerStream): void {
+    const { connection } = stream;
+    const client = connection.context as Client;
+    if (client.connection === null) {
+      client.connection = connection;
+      this.#open.add(connection);
+      if (this.#draining) connection.drain();
+    }
+    const slot = client.slot ?? client.port!.choice?.find(hostOf(stream.request.authority)) ?? null;
+    const runtime = slot === null ? null : slot.current;
+    // Its listener is gone: the next connection finds what is there now.
+    if (runtime === null) connection.drain();
+    this.#exchanges.handleRequest(stream, client.downstream, runtime);
+  }
+
+  onClosed(connection: ServerConnection): void {
+    this.#open.delete(connection);
+  }
+
+  /** Lets requests that run finish, and connections end with their next answer; new connections, too. */
+  drain(): void {
+    this.#draining = true;
+    for (const connection of [...this.#open]) connection.drain();
+  }
+
+  abort(): void {
+    for (const connection of [...this.#open]) connection.abort();
+  }
+}

@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { MeshError } from "../../../src/core/errors.ts";
+import { idOf, testCa } from "../../identity/support.ts";
+import { workload } from "../../support/model.ts";
+import { destination, exchange, policy, route, serviceListener, virtualHost, withLab } from "./lab.ts";
+
+const REVIEWS = serviceListener("reviews", "10.96.0.9", 9080);
+
+Deno.test("a request goes through a waypoint's tunnel to the service that was asked for, by address or by name", async () => {
+  await withLab({ waypoint: true }, async (lab) => {
+    const port = lab.backend((request) => new Response(`hello ${new URL(request.url).pathname}`));
+    lab.apply([
+      REVIEWS,
+      virtualHost(REVIEWS.name, [route("reviews")]),
+      destination("reviews", port),
+    ]);
+    for (
+      const target of [
+        "10.96.0.9:9080",
+        "reviews.default.svc.cluster.local:9080",
+        "REVIEWS.default.svc.cluster.local:9080",
+      ]
+    ) {
+      const connection = await lab.tunnel(target);
+      const answer = await exchange(connection, "GET /reviews/0 HTTP/1.1\nhost: reviews:9080");
+      assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
+      assert.match(answer, /\r\nserver: istio-envoy\r\n/i);
+      assert.match(answer, /hello \/reviews\/0$/);
+      // The connection is kept.
+      assert.match(await exchange(connection, "GET /again HTTP/1.1\nhost: reviews:9080"), /hello \/again$/);
+      connection.close();
+    }
+  });
+});
+
+Deno.test("a tunnel to what is not the waypoint's is refused, and the refusal is logged with its reason", async () => {
+  await withLab({ waypoint: true }, async (lab) => {
+    lab.apply([REVIEWS]);
+    for (const target of ["10.96.0.9:80", "10.96.0.10:9080", "other.default.svc.cluster.local:9080", "127.0.0.1:22"]) {
+      await assert.rejects(lab.tunnel(target), (error: MeshError) => {
+        assert.equal(error.code, "http_status");
+        assert.equal((error.details as any).status, 404);
+        return true;
+      });
+    }
+    assert.equal(lab.log.lines.filter((line) => line.includes("no service or workload of this waypoint")).length, 4);
+  });
+});
+
+Deno.test("a waypoint admits only peers of its trust domain with a certificate of the mesh", async () => {
+  await withLab({ waypoint: true }, async (lab) => {
+    lab.apply([REVIEWS]);
+    const foreign = idOf("default", "sleep", "other.domain");
+    await assert.rejects(lab.tunnel("10.96.0.9:9080", { id: foreign }));
+    await assert.rejects(lab.tunnel("10.96.0.9:9080", { ca: await testCa() }));
+  });
+});
+
+Deno.test("an L7 policy admits by identity and method, and a change of it holds for the next request", async () => {
+  await withLab({ waypoint: true }, async (lab) => {
+    const port = lab.backend(() => new Response("ok"));
+    const viewer = (methods: string[]) =>
+      policy("viewer", {
+        rules: [{
+          from: [{ principals: [{ kind: "exact", value: "cluster.local/ns/default/sa/sleep" }] }],
+          to: [{ methods: methods.map((value) => ({ kind: "exact", value })) }],
+          when: [],
+        }],
+      });
+    lab.apply([REVIEWS, virtualHost(REVIEWS.name, [route("reviews")]), destination("reviews", port), viewer(["GET"])]);
+    const sleep = await lab.tunnel("10.96.0.9:9080");
+    assert.match(await exchange(sleep, "GET / HTTP/1.1\nhost: reviews"), / 200 /);
+    const denied = await exchange(sleep, "DELETE / HTTP/1.1\nhost: reviews");
+    assert.match(denied, /^HTTP\/1\.1 403 Forbidden\r\n/);
+    assert.match(denied, /\r\n\r\nRBAC: access denied$/);
+    const notsleep = await lab.tunnel("10.96.0.9:9080", { id: idOf("default", "notsleep") });
+    assert.match(await exchange(notsleep, "GET / HTTP/1.1\nhost: reviews"), / 403 /);
+    lab.apply([viewer(["GET", "DELETE"])]);
+    assert.match(await exchange(sleep, "DELETE / HTTP/1.1\nhost: reviews"), / 200 /);
+    lab.apply([], ["policy/default/viewer"]);
+    assert.match(await exchange(notsleep, "GET / HTTP/1.1\nhost: reviews"), / 200 /);
+    for (const one of [sleep, notsleep]) one.close();
+  });
+});
+
+Deno.test("the client's address is what its tunnel says, where its identity bears that out", async () => {
+  await withLab({ waypoint: true }, async (lab) => {
+    const port = lab.backend(() => new Response("ok"));
+    const blocked = policy("block", {
+      action: "DENY",
+      rules: [{ from: [{ ipBlocks: [{ address: "10.244.1.7", length: 32 }] }], to: [], when: [] }],
+    });
+    lab.apply([REVIEWS, virtualHost(REVIEWS.name, [route("reviews")]), destination("reviews", port), blocked]);
+    lab.state.upsertWorkload(workload("sleep", "10.244.1.7", { serviceAccount: "sleep" }));
+    lab.state.upsertWorkload(workload("other", "10.244.1.8", { serviceAccount: "other" }));
+    const own = await lab.tunnel("10.96.0.9:9080", { forwarded: 'for="10.244.1.7:40000"' });
+    assert.match(await exchange(own, "GET / HTTP/1.1\nhost: reviews"), / 403 /);
+    // An address of another identity is nobody's to claim: the connection's own holds.
+    const liar = await lab.tunnel("10.96.0.9:9080", {
+      id: idOf("default", "other"),
+      forwarded: 'for="10.244.1.7:40000"',
+    });
+    assert.match(await exchange(liar, "GET / HTTP/1.1\nhost: reviews"), / 200 /);
+    for (const one of [own, liar]) one.close();
+  });
+});
