@@ -166,3 +166,72 @@ Deno.test("the wiretap tells TLS on 15008 from readable text, and survives broke
   for (let length = 0; length < whole.length; length++) inspect(whole.subarray(0, length), [text], summary);
   for (let i = 0; i < 2000; i++) inspect(crypto.getRandomValues(new Uint8Array(80)), [text], summary);
 });
+
+/** What a program prints while `work` runs. */
+async function printed(work: () => Promise<unknown>): Promise<string> {
+  const { log } = console;
+  const lines: string[] = [];
+  console.log = (line: string) => void lines.push(String(line));
+  try {
+    await work();
+  } finally {
+    console.log = log;
+  }
+  return lines.join("\n");
+}
+
+Deno.test({
+  name: "fortio: load counts codes, grpcping reaches a server, an unknown flag is refused",
+  ...lenient,
+  fn: () =>
+    withPrograms({ httpbin: [] }, async (url) => {
+      const fortio = await PROGRAMS.fortio();
+      const env = () => undefined, { signal } = new AbortController();
+      const run = (...args: string[]) => fortio({ args, env, signal });
+      const target = url("httpbin");
+      const ok = await printed(() =>
+        run("load", "-c", "3", "-qps", "0", "-n", "30", "-loglevel", "Warning", `${target}/get`)
+      );
+      assert.match(ok, /^Code 200 : 30 \(100\.0 %\)$/m);
+      assert.match(ok, /^All done 30 calls/m);
+      const busy = await printed(() => run("load", "-n=4", "-c=2", "-quiet", `${target}/status/503`));
+      assert.match(busy, /^Code 503 : 4 \(100\.0 %\)$/m);
+      const dead = await printed(() => run("load", "-n", "2", "-c", "1", `http://127.0.0.1:${freePort()}/`));
+      assert.match(dead, /^Code +-1 : 2 \(100\.0 %\)$/m);
+      assert.equal(await run("load", "--wrong", "x"), 2);
+
+      const ports = { http: freePort(), grpc: freePort() }, stop = new AbortController();
+      const args = ["server", "-http-port", String(ports.http), "-grpc-port", String(ports.grpc)];
+      const serving = fortio({ args, env, signal: stop.signal });
+      const ping = await printed(() => run("grpcping", "-n", "3", `127.0.0.1:${ports.grpc}`));
+      assert.match(ping, /^Ping SERVING : 3$/m);
+      const refused = await printed(() => run("grpcping", `127.0.0.1:${freePort()}`));
+      assert.match(refused, /^Ping (UNAVAILABLE|DEADLINE_EXCEEDED) : 1$/m);
+      const socket = new WebSocket(`ws://127.0.0.1:${ports.http}/`);
+      const messages: string[] = [];
+      await new Promise<void>((resolve) => {
+        socket.onmessage = ({ data }) => messages.push(data) === 1 ? socket.send("hi") : resolve();
+      });
+      assert.match(messages[0], /^Request served by/);
+      assert.equal(messages[1], "hi");
+      socket.close();
+      stop.abort();
+      assert.equal(await serving, 0);
+    }),
+});
+
+Deno.test({
+  name: "httpbin: drip, cookies, basic-auth and the teapot",
+  ...lenient,
+  fn: () =>
+    withPrograms({ httpbin: [] }, async (url) => {
+      const drip = await get(url("httpbin") + "/drip?numbytes=5&duration=0.1");
+      assert.deepEqual([drip.headers.get("content-length"), drip.text], ["5", "*****"]);
+      const cookies = await get(url("httpbin") + "/cookies", { headers: { cookie: "a=1; b=x=y" } });
+      assert.deepEqual(JSON.parse(cookies.text), { cookies: { a: "1", b: "x=y" } });
+      assert.equal((await get(url("httpbin") + "/basic-auth/u/p")).status, 401);
+      const headers = { authorization: `Basic ${btoa("u:p")}` };
+      assert.equal((await get(url("httpbin") + "/basic-auth/u/p", { headers })).status, 200);
+      assert.match((await get(url("httpbin") + "/status/418")).text, /teapot/);
+    }),
+});

@@ -1,9 +1,10 @@
-import { flag, json, notFound, type Program, serveHttp } from "./program.ts";
+import { flag, json, notFound, type Program, type ProgramContext, serveHttp } from "./program.ts";
 
-/** Answers every request with what it was (ealen/echo-server and its kin). */
+/** Answers every request with what it was (ealen/echo-server and its kin), and every message of a WebSocket with itself. */
 export const echo: Program = (context) =>
   serveHttp(context, Number(context.env("PORT")) || 80, (request, peer) => {
     const url = new URL(request.url);
+    if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return echoMessages(context, request);
     return json({
       host: { hostname: url.hostname, ip: peer },
       http: { method: request.method, protocol: "http", originalUrl: url.pathname + url.search },
@@ -11,6 +12,17 @@ export const echo: Program = (context) =>
       environment: { HOSTNAME: context.env("HOSTNAME") },
     });
   });
+
+/** The first message names the pod. */
+function echoMessages({ env, signal }: ProgramContext, request: Request): Response {
+  const { socket, response } = Deno.upgradeWebSocket(request);
+  const close = () => socket.close();
+  signal.addEventListener("abort", close, { once: true });
+  socket.onopen = () => socket.send(`Request served by ${env("HOSTNAME") ?? Deno.hostname()}`);
+  socket.onmessage = ({ data }) => socket.send(data);
+  socket.onclose = () => signal.removeEventListener("abort", close);
+  return response;
+}
 
 /** Answers every request with one text (hashicorp/http-echo: `-text`, `-listen :5678`). */
 export const httpEcho: Program = (context) => {

@@ -51,6 +51,14 @@ export const httpbin: Program = (context) =>
         return new Response(new Uint8Array(Math.min(BYTES_MAX, Math.max(0, Number(second) || 0))));
       case "stream":
         return stream(Math.min(100, Math.max(1, Number(second) || 1)), about());
+      case "drip":
+        return drip(url.searchParams);
+      case "cookies":
+        return json({ cookies: cookiesOf(request) });
+      case "basic-auth":
+        return basicAuth(request, `${second}:${url.pathname.split("/")[3]}`);
+      case "json":
+        return json({ slideshow: { title: "Sample Slide Show", slides: [] } });
       case "redirect":
         return redirect(Math.min(20, Number(second) || 1));
       case "response-headers":
@@ -87,10 +95,48 @@ function status(codes = ""): Response {
   if (all.length === 0) return new Response("give a status from 200 to 599\n", { status: 400 });
   const code = all[Math.floor(Math.random() * all.length)];
   const empty = code === 204 || code === 205 || code === 304;
+  if (code === 418) return new Response("\n    -=[ teapot ]=-\n", { status: code });
   return new Response(empty ? null : `${code}\n`, {
     status: code,
     headers: code >= 300 && code < 400 && code !== 304 ? { location: "/get" } : {},
   });
+}
+
+/** `numbytes` over `duration` seconds, the first after `delay`. */
+function drip(query: URLSearchParams): Response {
+  const number = (name: string, fallback: number, max: number) =>
+    Math.min(max, Math.max(0, Number(query.get(name) ?? fallback) || 0));
+  const bytes = number("numbytes", 10, BYTES_MAX),
+    everyMs = number("duration", 2, DELAY_MAX_S) * 1000 / Math.max(1, bytes);
+  const code = Number(query.get("code") ?? 200);
+  let left = bytes, waitMs = number("delay", 0, DELAY_MAX_S) * 1000;
+  return new Response(
+    new ReadableStream({
+      async pull(controller) {
+        if (left <= 0) return controller.close();
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+        waitMs = everyMs;
+        left--;
+        controller.enqueue(new Uint8Array([42]));
+      },
+    }),
+    {
+      status: code >= 200 && code <= 599 ? code : 200,
+      headers: { "content-type": "application/octet-stream", "content-length": String(bytes) },
+    },
+  );
+}
+
+function cookiesOf(request: Request): Record<string, string> {
+  const pairs = (request.headers.get("cookie") ?? "").split(/;\s*/).filter(Boolean);
+  return Object.fromEntries(pairs.map((pair) => [pair.split("=")[0], pair.slice(pair.indexOf("=") + 1)]));
+}
+
+function basicAuth(request: Request, wanted: string): Response {
+  if (request.headers.get("authorization") === `Basic ${btoa(wanted)}`) {
+    return json({ authenticated: true, user: wanted.split(":")[0] });
+  }
+  return new Response(null, { status: 401, headers: { "www-authenticate": 'Basic realm="Fake Realm"' } });
 }
 
 function redirect(times: number): Response {

@@ -10,6 +10,7 @@ export const PROGRAMS: Record<string, () => Promise<Program>> = {
   echo: async () => (await import("./echo.ts")).echo,
   "http-echo": async () => (await import("./echo.ts")).httpEcho,
   "tcp-echo": async () => (await import("./echo.ts")).tcpEcho,
+  fortio: async () => (await import("./fortio/fortio.ts")).fortio,
   static: async () => (await import("./echo.ts")).staticSite,
   wiretap: async () => {
     const { runWiretap } = await import("./wiretap.ts");

@@ -6,7 +6,7 @@ import { CONTAINER_CACHE } from "./code_cache.ts";
 import type { NodeContext } from "./context.ts";
 import { ContainerConfigError, containerEnvironment } from "./environment.ts";
 import { type ExecTarget, execToEnd } from "./exec.ts";
-import { programOf } from "./images.ts";
+import { programOf, runnable } from "./images.ts";
 import { LogFile } from "./logs.ts";
 import { Prober } from "./prober.ts";
 import { expand, type PodFacts } from "./references.ts";
@@ -198,7 +198,8 @@ export class ContainerRunner {
       const env = containerEnvironment(this.#context.api, facts, container, { ...selfEnv, ...home, ...program.env });
       const words = (list: string[] | undefined) => list?.map((word) => expand(word, env));
       const command = words(container.command);
-      const argv = [...command ?? program.entrypoint, ...words(container.args) ?? (command ? [] : program.cmd)];
+      const rest = words(container.args) ?? (command ? [] : program.cmd);
+      const argv = runnable([...command ?? program.entrypoint, ...rest]);
       if (argv.length === 0) throw new ContainerConfigError("no command specified");
       const cwd = container.workingDir || program.workingDir;
       this.#event("Normal", "Pulled", `Container image "${container.image}" already present on machine`);

@@ -2,6 +2,7 @@ import { ApiError } from "../api_error.ts";
 import type { ExecSession } from "../contracts.ts";
 import { enterArgs } from "./container.ts";
 import { tool } from "./host.ts";
+import { runnable } from "./images.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { descendants, resizeTerminal, withTerminal } from "./terminal.ts";
 
@@ -25,7 +26,7 @@ function commandLine({ sandbox, pid, dir, cwd }: ExecTarget, command: readonly s
   return [
     ...[tool("sh"), "-c", OPEN, "exec", `${dir}/become`],
     ...[tool("nsenter"), ...enterArgs(sandbox, pid)],
-    ...[tool("sh"), "-c", ENTER, "exec", cwd, ...command],
+    ...[tool("sh"), "-c", ENTER, "exec", cwd, ...runnable(command)],
   ];
 }
 

@@ -61,6 +61,7 @@ const KNOWN: Known[] = [
     example: "nginx",
     program: sample("static", "--port", "80"),
   },
+  { repository: /(?:^|\/)fortio$/, example: "fortio/fortio", program: sample("fortio") },
   { repository: /(?:^|\/)http-echo$/, example: "hashicorp/http-echo", program: sample("http-echo") },
   {
     repository: /(?:^|\/)(?:echo-server|echoserver|http-https-echo|tcp-echo-server|echo)$/,
@@ -76,6 +77,14 @@ const KNOWN: Known[] = [
     program: () => ({ entrypoint: ["kubectl"] }),
   },
 ];
+
+/** Where an image's program is found here, for those that tutorials call by its path. */
+const MOVED: Record<string, string> = { "/usr/bin/fortio": "/opt/ambientd/bin/fortio" };
+
+/** A command as it can be run here. */
+export function runnable(command: readonly string[]): string[] {
+  return Object.hasOwn(MOVED, command[0] ?? "") ? [MOVED[command[0]], ...command.slice(1)] : [...command];
+}
 
 /** An image reference without registry host, tag and digest: `docker.io/curlimages/curl:8` is `curlimages/curl`. */
 export function repositoryOf(image: string): string {

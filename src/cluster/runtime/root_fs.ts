@@ -237,13 +237,18 @@ async function copyEtc(path: string): Promise<void> {
   for (const name of ["hosts", "resolv.conf", "hostname"]) Deno.writeTextFileSync(`${path}/etc/${name}`, "");
 }
 
-/** The command `ambientd` of the pods. */
+/** The commands of the pods that are ambientd itself: by its name, and those of images that it stands in for. */
 function wrapper(path: string, { self, selfEnv }: RootFsOptions): void {
-  const file = `${path}/opt/ambientd/bin/ambientd`;
   const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
-  const env = Object.entries(selfEnv).map(([name, value]) => `export ${name}=${quote(value)}\n`).join("");
-  Deno.writeTextFileSync(file, `#!/bin/sh\n${env}exec ${self.map(quote).join(" ")} "$@"\n`);
-  Deno.chmodSync(file, 0o755);
+  const env = Object.entries(selfEnv).map(([name, value]) => `[ -n "$${name}" ] || export ${name}=${quote(value)}\n`)
+    .join(
+      "",
+    );
+  for (const [name, words] of [["ambientd", self], ["fortio", [...self, "sample", "fortio"]]] as const) {
+    const file = `${path}/opt/ambientd/bin/${name}`;
+    Deno.writeTextFileSync(file, `#!/bin/sh\n${env}exec ${words.map(quote).join(" ")} "$@"\n`);
+    Deno.chmodSync(file, 0o755);
+  }
 }
 
 /** Mounts of the host below a folder bound read-only: each needs a remount of its own to be read-only too. */

@@ -1,4 +1,4 @@
-import type { ServicePort } from "./table.ts";
+import type { HostPort, ServicePort } from "./table.ts";
 
 /** The table that holds everything of the service proxy. */
 export const TABLE = "kube-proxy";
@@ -10,8 +10,13 @@ const MASQUERADE = "0x4000";
  * One atomic script for `nft -f -` that replaces the service rules of a network namespace.
  *
  * @param gateway source address for connections of a pod to itself through a Service
+ * @param hostPorts those of the node whose rules these are
  */
-export function renderRules(table: readonly ServicePort[], gateway: string): string {
+export function renderRules(
+  table: readonly ServicePort[],
+  gateway: string,
+  hostPorts: readonly HostPort[] = [],
+): string {
   const services: string[] = [], unserved: string[] = [], nodePorts: string[] = [], chains: string[] = [];
   const seen = new Set<string>(), hairpins = new Set<string>();
   for (const [index, entry] of table.entries()) {
@@ -32,6 +37,14 @@ export function renderRules(table: readonly ServicePort[], gateway: string): str
     }
     for (const { ip } of backends) hairpins.add(`${ip} . ${ip}`);
   }
+  const hosts = new Map<string, string>();
+  for (const { protocol, port, address, backend: { ip, port: target } } of hostPorts) {
+    const where = address ? `ip daddr ${address}` : "fib daddr type local ip daddr != 127.0.0.0/8";
+    const key = `${where} ${protocol} dport ${port}`;
+    // The scheduler keeps two pods from one port; while one replaces the other, the first keeps it.
+    if (!hosts.has(key)) hosts.set(key, `    ${key} dnat to ${ip}:${target}`);
+    hairpins.add(`${ip} . ${ip}`);
+  }
   const elements = (list: Iterable<string>) => {
     const all = [...list];
     return all.length > 0 ? ` elements = { ${all.join(", ")} };` : "";
@@ -45,7 +58,7 @@ ${chains.join("\n")}
   set unserved { type ipv4_addr . inet_proto . inet_service;${elements(unserved)} }
   set hairpins { type ipv4_addr . ipv4_addr;${elements(hairpins)} }
   chain dispatch {
-    ip daddr . meta l4proto . th dport vmap @services
+${[...hosts.values()].map((rule) => rule + "\n").join("")}    ip daddr . meta l4proto . th dport vmap @services
     fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @node-ports
   }
   chain prerouting {

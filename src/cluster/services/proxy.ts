@@ -3,7 +3,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { CLUSTER_NETWORK, type ClusterApi, type KubeObject } from "../contracts.ts";
 import { run, tool } from "../runtime/host.ts";
 import { renderRules } from "./nft.ts";
-import { type ServicePort, serviceTable } from "./table.ts";
+import { type HostPort, hostPorts, type ServicePort, serviceTable } from "./table.ts";
 
 /** A network namespace that gets the rules. */
 export interface ProxyPlace {
@@ -49,6 +49,8 @@ export function withBuiltIn(table: ServicePort[]): ServicePort[] {
 export class ServiceProxy {
   readonly #services = new Map<string, KubeObject>();
   readonly #slices = new Map<string, KubeObject>();
+  /** Pods with host ports only. */
+  readonly #pods = new Map<string, KubeObject>();
   readonly #places: ProxyPlace[];
   readonly #log: Logger;
   readonly #applied = new Map<string, string>();
@@ -70,6 +72,9 @@ export class ServiceProxy {
     this.#unwatch = [
       api.watch({ group: "", resource: "services" }, keep(this.#services)),
       api.watch({ group: "discovery.k8s.io", resource: "endpointslices" }, keep(this.#slices)),
+      api.watch({ group: "", resource: "pods" }, (type, pod) => {
+        if (hasHostPort(pod)) keep(this.#pods)(type, pod);
+      }),
     ];
   }
 
@@ -101,8 +106,9 @@ export class ServiceProxy {
 
   async #apply(strict: boolean): Promise<void> {
     const table = withBuiltIn(serviceTable(this.#services.values(), this.#slices.values()));
+    const ports: HostPort[] = hostPorts(this.#pods.values());
     await Promise.all(this.#places.map(async (place) => {
-      const script = renderRules(table, place.gateway);
+      const script = renderRules(table, place.gateway, ports.filter(({ node }) => node === place.name));
       if (this.#applied.get(place.name) === script) return;
       try {
         await applyRules(place, script);
@@ -122,6 +128,10 @@ export class ServiceProxy {
     clearTimeout(this.#timer);
     await this.#running;
   }
+}
+
+function hasHostPort({ spec }: KubeObject): boolean {
+  return (spec?.containers ?? []).some((container: any) => container.ports?.some((port: any) => port.hostPort));
 }
 
 async function applyRules({ name, pid }: ProxyPlace, script: string): Promise<void> {

@@ -84,3 +84,36 @@ export function serviceTable(services: Iterable<KubeObject>, slices: Iterable<Ku
   const key = (one: ServicePort) => `${one.namespace}/${one.name}/${one.protocol}/${String(one.port).padStart(5, "0")}`;
   return table.sort((a, b) => key(a) < key(b) ? -1 : 1);
 }
+
+/** A port of a node that leads to one of its pods (`hostPort`). */
+export interface HostPort {
+  readonly node: string;
+  readonly protocol: "tcp" | "udp" | "sctp";
+  readonly port: number;
+  /** The node's address that it is open on; all of them when absent. */
+  readonly address?: string;
+  readonly backend: Backend;
+}
+
+/** The host ports of the pods that run, sorted so that equal inputs give equal tables. */
+export function hostPorts(pods: Iterable<KubeObject>): HostPort[] {
+  const found: HostPort[] = [];
+  for (const { spec = {}, status = {} } of pods) {
+    const ip = status.podIP;
+    if (spec.hostNetwork || !IPV4.test(ip ?? "") || status.phase === "Succeeded" || status.phase === "Failed") continue;
+    for (const container of [...spec.containers ?? [], ...spec.initContainers ?? []]) {
+      for (const { hostPort, containerPort, hostIP, protocol = "TCP" } of container.ports ?? []) {
+        if (!hostPort) continue;
+        found.push({
+          node: spec.nodeName,
+          protocol: protocol.toLowerCase(),
+          port: hostPort,
+          ...IPV4.test(hostIP ?? "") && hostIP !== "0.0.0.0" ? { address: hostIP } : {},
+          backend: { ip, port: containerPort },
+        });
+      }
+    }
+  }
+  const key = (one: HostPort) => `${one.node}/${one.protocol}/${one.port}/${one.address ?? ""}/${one.backend.ip}`;
+  return found.sort((a, b) => key(a) < key(b) ? -1 : 1);
+}

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { KubeObject } from "../../../src/cluster/contracts.ts";
 import { renderRules } from "../../../src/cluster/services/nft.ts";
 import { withBuiltIn } from "../../../src/cluster/services/proxy.ts";
-import { serviceTable } from "../../../src/cluster/services/table.ts";
+import { hostPorts, serviceTable } from "../../../src/cluster/services/table.ts";
 import { service, slice } from "./objects.ts";
 
 Deno.test("serviceTable() joins Services with the endpoints of their ports", () => {
@@ -156,4 +156,26 @@ Deno.test({
     assert.match(listed, /jhash ip saddr mod 2/);
     assert.match(listed, /10\.96\.0\.7 \. tcp \. 80/);
   },
+});
+
+Deno.test("hostPorts() of the pods that run, and their rules on their node", () => {
+  const pod = (name: string, ports: unknown[], status: unknown, spec = {}) => ({
+    ...{ apiVersion: "v1", kind: "Pod", metadata: { name, namespace: "default" }, status: status as any },
+    spec: { nodeName: "n1", containers: [{ name: "c", ports }], ...spec },
+  });
+  const running = { podIP: "10.244.0.9", phase: "Running" };
+  const table = hostPorts([
+    pod("dns", [{ containerPort: 53, hostPort: 5353, protocol: "UDP" }], running),
+    pod("web", [{ containerPort: 80, hostPort: 8080, hostIP: "172.18.0.2" }, { containerPort: 81 }], running),
+    pod("done", [{ containerPort: 80, hostPort: 8081 }], { ...running, phase: "Succeeded" }),
+    pod("early", [{ containerPort: 80, hostPort: 8082 }], {}),
+    pod("host", [{ containerPort: 80, hostPort: 80 }], running, { hostNetwork: true }),
+  ]);
+  assert.deepEqual(table.map(({ protocol, port, backend }) => [protocol, port, backend]), [
+    ["tcp", 8080, { ip: "10.244.0.9", port: 80 }],
+    ["udp", 5353, { ip: "10.244.0.9", port: 53 }],
+  ]);
+  const rules = renderRules([], "10.244.0.1", table);
+  assert.match(rules, /ip daddr 172\.18\.0\.2 tcp dport 8080 dnat to 10\.244\.0\.9:80\n/);
+  assert.match(rules, /fib daddr type local .* udp dport 5353 dnat to 10\.244\.0\.9:53\n/);
 });
