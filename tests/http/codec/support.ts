@@ -13,7 +13,11 @@ import {
   type ServerConnection,
   type ServerStream,
 } from "../../../src/http/mod.ts";
+import assert from "node:assert/strict";
+import { INPUT } from "../../../src/net/buffers.ts";
 import { connectTcp } from "../../../src/net/mod.ts";
+import { MAX_CARRY, Transport, type TransportConsumer } from "../../../src/net/transport.ts";
+import { U8 } from "../../../src/sys/memory.ts";
 
 export function text(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
@@ -167,4 +171,85 @@ export function proxy(upstream: () => Promise<ClientConnection>): RequestHandler
       }, (error) => server.reply(503, new Fields(), String(error)));
     },
   };
+}
+
+/** A transport in memory: what is fed to it comes as it would from a socket, in the same parts. */
+export class MemoryTransport extends Transport {
+  readonly remote = { address: "192.0.2.1", port: 1 };
+  readonly local = { address: "192.0.2.2", port: 2 };
+  output = "";
+  open = true;
+  finished = false;
+  #finishing = false;
+  #carry = new Uint8Array(0);
+  #paused = false;
+  #ended = false;
+
+  feed(bytes: Uint8Array): void {
+    if (!this.open || this.#finishing) return;
+    const all = new Uint8Array(this.#carry.length + bytes.length);
+    all.set(this.#carry);
+    all.set(bytes, this.#carry.length);
+    this.#carry = all;
+    if (!this.#paused) this.#deliver();
+  }
+
+  end(): void {
+    this.#ended = true;
+    if (!this.#paused && !this.#finishing) this.consumer?.onInputEnd();
+  }
+
+  #deliver(): void {
+    const bytes = this.#carry;
+    U8.set(bytes, INPUT);
+    const consumed = this.consumer!.onInput(INPUT, bytes.length);
+    U8.fill(0x21, INPUT, INPUT + bytes.length);
+    if (!this.open) return;
+    assert.ok(consumed >= 0 && consumed <= bytes.length);
+    this.#carry = bytes.slice(consumed);
+    assert.ok(this.#paused || this.#carry.length <= MAX_CARRY, "more is left over than a transport takes");
+  }
+
+  override pauseInput(): void {
+    this.#paused = true;
+  }
+
+  override resumeInput(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    queueMicrotask(() => {
+      if (this.#paused || !this.open || this.#finishing) return;
+      if (this.#carry.length > 0) this.#deliver();
+      if (this.#ended && !this.#paused) this.consumer?.onInputEnd();
+    });
+  }
+
+  override write(at: number, bytes: number): void {
+    if (this.open && !this.#finishing) this.output += text(U8.subarray(at, at + bytes));
+  }
+
+  override get writable(): boolean {
+    return this.open && !this.#finishing;
+  }
+
+  override finish(): void {
+    this.finished = this.#finishing = true;
+  }
+
+  override abort(): void {
+    this.close({ code: "aborted" } as never);
+  }
+
+  close(error: Parameters<TransportConsumer["onTransportClosed"]>[0]): void {
+    if (!this.open) return;
+    this.open = false;
+    const consumer = this.consumer;
+    this.consumer = null;
+    consumer?.onTransportClosed(error);
+  }
+}
+
+/** Lets deferred output and resumed input have their turns. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
 }
