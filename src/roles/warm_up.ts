@@ -10,6 +10,8 @@ export async function run(): Promise<number> {
     import("./istiod/app.ts"),
     import("./ztunnel.ts"),
     import("./ztunnel/app.ts"),
+    import("./waypoint.ts"),
+    import("./waypoint/app.ts"),
     import("./cni.ts"),
     import("./cni/app.ts"),
     import("./cni/plugin.ts"),
