@@ -152,3 +152,89 @@ Deno.test("a waypoint is deployed, gets its configuration, and nobody else gets 
   const { reason } = await istiod.line("a client gets no configuration of a proxy");
   assert.match(reason, /runs as "default\/wp"|there is no pod|no identity/);
 });
+
+const ROUTES = gatewayType("httproutes", "HTTPRoute");
+
+type Condition = { type: string; status: string; reason: string; message: string };
+const said = (conditions: Condition[] | undefined) =>
+  (conditions ?? []).map(({ type, status, reason }) => `${type} ${status} ${reason}`).sort();
+
+Deno.test("a waypoint becomes Programmed with its proxy, serves what asks for it, and follows routes", async () => {
+  await using lab = await ApiLab.start();
+  await installGatewayApi(lab);
+  await using istiod = await IstiodProcess.start(await lab.kubeconfig());
+  const { secureGrpc, monitoring } = await istiod.ready();
+  await lab.pod("web-1", { ip: "10.244.0.5", labels: { app: "web" } });
+  await lab.service("web", "10.96.0.80", { app: "web" }, [{ name: "http", port: 80, targetPort: 8080 }]);
+  await lab.client.patch(RESOURCES.services, "default", "web", "merge", {
+    metadata: { labels: { "istio.io/use-waypoint": "wp" } },
+  });
+  const status = async (type: Resource, name: string) => (await lab.client.get(type, "default", name))?.status ?? {};
+  await eventually(async () => {
+    const { conditions } = await status(RESOURCES.services, "web");
+    assert.deepEqual(said(conditions), ["istio.io/WaypointBound False WaypointIsNotReady"]);
+  });
+
+  await lab.client.create(GATEWAYS, waypoint("wp"));
+  await eventually(async () => {
+    const { conditions, addresses } = await status(GATEWAYS, "wp");
+    assert.deepEqual(said(conditions), ["Accepted True Accepted", "Programmed False AddressNotAssigned"]);
+    assert.deepEqual(addresses ?? [], []);
+  });
+  const pod = await run(lab, "wp", "10.244.0.9");
+  const ip = (await lab.client.get(RESOURCES.services, "default", "wp"))!.spec.clusterIP;
+  await eventually(async () => {
+    const { conditions, addresses, listeners } = await status(GATEWAYS, "wp");
+    assert.deepEqual(said(conditions), ["Accepted True Accepted", "Programmed True Programmed"]);
+    assert.match(
+      conditions.find(({ type }: Condition) => type === "Programmed").message,
+      /^Resource programmed, assigned to service\(s\) wp\.default\.svc\.cluster\.local:15008$/,
+    );
+    assert.deepEqual(addresses, [
+      { type: "IPAddress", value: ip },
+      { type: "Hostname", value: "wp.default.svc.cluster.local" },
+    ]);
+    assert.deepEqual(listeners.map(({ name, attachedRoutes }: any) => [name, attachedRoutes]), [["mesh", 0]]);
+  });
+  await eventually(async () => {
+    const { conditions } = await status(RESOURCES.services, "web");
+    assert.deepEqual(said(conditions), ["istio.io/WaypointBound True WaypointAccepted"]);
+  });
+
+  await using view = new ProxyView(
+    controlPlane(secureGrpc, await lab.root(), await lab.token("default", "wp", { pod })),
+    "wp-1.default",
+  );
+  const kinds = () => [...view.resources.values()].map(({ kind, name }) => `${kind} ${name}`).sort();
+  await eventually(() => assert.ok(kinds().some((one) => /^listener .*web\.default/.test(one)), kinds().join("\n")));
+
+  await lab.client.create(ROUTES, {
+    metadata: { namespace: "default", name: "web" },
+    spec: {
+      parentRefs: [{ group: "", kind: "Service", name: "web", port: 80 }],
+      rules: [{ matches: [{ path: { type: "PathPrefix", value: "/a" } }], backendRefs: [{ name: "web", port: 80 }] }],
+    },
+  });
+  await eventually(() => {
+    const hosts = [...view.resources.values()].filter((one) => one.kind === "virtualHost");
+    assert.ok(hosts.some(({ routes }) => routes.some(({ origin }) => origin === "HTTPRoute/default/web")));
+  });
+  await eventually(async () => {
+    const { parents } = await status(ROUTES, "web");
+    assert.deepEqual(parents.map(({ controllerName, conditions }: any) => [controllerName, said(conditions)]), [[
+      "istio.io/gateway-controller",
+      ["Accepted True Accepted", "ResolvedRefs True ResolvedRefs", "ResolvedWaypoints True ResolvedWaypoints"],
+    ]]);
+  });
+  const dump = await (await fetch(`http://127.0.0.1:${monitoring}/debug/config_dump?proxyID=wp-1.default`)).json();
+  assert.equal(dump[0].target.gateway, "wp");
+
+  // Not asked for any more: nothing is said of it, and the proxy lets go.
+  await lab.client.patch(RESOURCES.services, "default", "web", "merge", {
+    metadata: { labels: { "istio.io/use-waypoint": null } },
+  });
+  await eventually(async () => {
+    assert.deepEqual(said((await status(RESOURCES.services, "web")).conditions), []);
+    assert.deepEqual(kinds().filter((one) => one.includes("web.default")), []);
+  });
+});

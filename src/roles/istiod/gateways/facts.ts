@@ -28,7 +28,7 @@ export function gatewayFacts(
     const found = resolve(inputs, servicesOf(gateway, traits, domain), portsOf(gateway), domain);
     const addresses = reported(found, override ?? traits.addressType);
     return {
-      services: found.internal,
+      services: [...new Set(found.internal.map(hostOf))],
       // Once there was a proxy that was ready, it stays where it is: it comes back.
       addresses: addresses.length > 0 ? addresses : (gateway.status?.addresses ?? []).flatMap(typedAddress),
       problem: problemOf(found),
@@ -133,8 +133,9 @@ function reported(found: Found, addressType: string | undefined): Address[] {
     for (const value of new Set(found.clusterIps)) addresses.push({ type: "IPAddress", value });
   }
   if (addressType !== "IPAddress") {
-    const hosts = found.internal.map((service) => service.slice(0, service.lastIndexOf(":")));
-    for (const value of new Set(hosts)) if (!found.pending.has(value)) addresses.push({ type: "Hostname", value });
+    for (const value of new Set(found.internal.map(hostOf))) {
+      if (!found.pending.has(value)) addresses.push({ type: "Hostname", value });
+    }
   }
   return addresses;
 }
@@ -148,6 +149,11 @@ function problemOf({ internal, warnings, allUsable }: Found): GatewayFacts["prob
       ? `Assigned to service(s) ${joined(internal)}, but failed to assign to all requested addresses: ${text}`
       : `Failed to assign to any requested addresses: ${text}`,
   };
+}
+
+/** The host of `host:port`. */
+function hostOf(service: string): string {
+  return service.slice(0, service.lastIndexOf(":"));
 }
 
 /** `a, b, and c`. */
