@@ -297,6 +297,20 @@ export class KubeClient {
     return review.status?.allowed === true;
   }
 
+  /** Whether somebody else may do something (SubjectAccessReview). */
+  async mayUser(
+    user: string,
+    groups: readonly string[],
+    resourceAttributes: Readonly<Record<string, string>>,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    const review = await this.request("POST", resourcePath(RESOURCES.subjectAccessReviews), {
+      body: typed(RESOURCES.subjectAccessReviews, { spec: { user, groups, resourceAttributes } }),
+      signal,
+    });
+    return review.status?.allowed === true;
+  }
+
   /** Opens a WebSocket to the API with this client's credentials, for exec and port-forward. */
   async webSocket(path: string, query: readonly [string, string][], protocols: string[]): Promise<WebSocket> {
     const url = new URL(this.#target.server.replace(/^http/, "ws") + path);

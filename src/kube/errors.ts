@@ -35,6 +35,11 @@ export function isApiStatus(error: unknown, status: number): error is KubeApiErr
   return error instanceof KubeApiError && error.status === status;
 }
 
+/** Whether the API has understood and will not, so that asking again with the same does not help: 400, 403, 405, 413, 422. */
+export function isRefusal(error: unknown): error is KubeApiError {
+  return error instanceof KubeApiError && [400, 403, 405, 413, 422].includes(error.status);
+}
+
 /** The error of an answer: its `Status` message where there is one. */
 export function apiError(method: string, path: string, status: number, body: unknown): KubeApiError {
   const answer = typeof body === "object" && body !== null

@@ -36,6 +36,7 @@ export const RESOURCES = {
   leases: resource("coordination.k8s.io/v1", "leases", "Lease"),
   crds: resource("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", false),
   tokenReviews: resource("authentication.k8s.io/v1", "tokenreviews", "TokenReview", false),
+  subjectAccessReviews: resource("authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview", false),
   selfSubjectAccessReviews: resource(
     "authorization.k8s.io/v1",
     "selfsubjectaccessreviews",

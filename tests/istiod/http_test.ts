@@ -35,6 +35,7 @@ function lab(): { sources: HttpSources; ready: () => void; pages: DebugPages } {
       inputs,
       routing: new RoutingIndex(inputs, index),
       facts: () => undefined,
+      mayReadSecrets: () => true,
       logger,
     }),
     mesh: () => ({ trustDomain: "cluster.local" }),

@@ -124,6 +124,7 @@ function lab(configOf: (target: ProxyTarget) => readonly ProxyResource[]) {
     inputs: all,
     routing: { changed: () => told++, proxyConfig: configOf, statuses: () => statuses },
     facts: () => undefined,
+    mayReadSecrets: () => true,
     logger,
   });
   const pages = new DebugPages({

@@ -39,6 +39,7 @@ import type { RenderSettings } from "./gateways/render.ts";
 import { type Informers, newInformers, storesOf } from "./inputs.ts";
 import { defaultMeshConfig, type MeshConfig, readMeshConfig } from "./mesh_config.ts";
 import { podLookup } from "./pod_lookup.ts";
+import { isDeployed } from "./proxy_identity.ts";
 import { ProxyPublisher } from "./proxy_publisher.ts";
 import { Publisher } from "./publisher.ts";
 import { proxyImage } from "./proxy_image.ts";
@@ -46,6 +47,7 @@ import { RootCa } from "./root_ca.ts";
 import { readRootSecret } from "./root_secret.ts";
 import { RootConfigMaps } from "./root_config_maps.ts";
 import { RoutingStatusWriter, type StatusSource } from "./routing_status_writer.ts";
+import { SecretAccess } from "./secret_access.ts";
 import type { GrpcServed } from "./serving.ts";
 import { StatusWriter } from "./status_writer.ts";
 import { tokenReviewer } from "./token_review.ts";
@@ -98,11 +100,19 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
   const index = new AmbientIndex(inputs, settingsOf(config, mesh));
   const routing = new RoutingIndex(inputs, index, readRoutingSettings(mesh.raw, mesh.trustDomain).settings);
   const publisher = new Publisher(index, registry, logger.child("ambient"));
-  const proxies = new ProxyPublisher({
+  const proxies: ProxyPublisher = new ProxyPublisher({
     inputs,
     routing,
     facts: gatewayFacts(inputs, config.domain, (gateway) => deployer.refusedOf(gateway)),
+    mayReadSecrets: (target) =>
+      isDeployed(target, inputs) ||
+      (target.kind === "gateway" && secretAccess.allowed(target.namespace, target.serviceAccount)),
     logger: logger.child("gateway"),
+  });
+  const secretAccess = new SecretAccess({
+    client,
+    logger: logger.child("gateway"),
+    onChange: () => proxies.changed(),
   });
   let image = config.proxyImage;
   const deployer: GatewayDeployer = new GatewayDeployer({

@@ -1,35 +1,11 @@
 // Which L7 proxy a client of xDS is. What it says of itself only finds its pod; who it is, its token or certificate says.
 
 import type { ProxyTarget, RoutingInputs } from "../../index/mod.ts";
+import { CONTROLLER, controllerOf } from "./gateways/controllers.ts";
+import { isManaged, LABEL, namesOf, traitsOf } from "./gateways/names.ts";
 import { parseSpiffeId } from "../../model/identity.ts";
+import type { KubeObject } from "../../kube/mod.ts";
 import type { XdsClientInfo } from "../../xds/resource.ts";
-
-export const LABEL_GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name";
-
-/** Controllers of GatewayClasses. */
-export const CONTROLLER = {
-  gateway: "istio.io/gateway-controller",
-  waypoint: "istio.io/mesh-controller",
-  remote: "istio.io/unmanaged-gateway",
-} as const;
-
-/** The built-in classes, which hold while their GatewayClass has not been seen. */
-export const CLASS_CONTROLLER: Readonly<Record<string, string>> = {
-  istio: CONTROLLER.gateway,
-  "istio-waypoint": CONTROLLER.waypoint,
-  "istio-remote": CONTROLLER.remote,
-};
-
-/** The controller of a class of Gateways; undefined for a class that is not known. */
-export function controllerOf(className: unknown, classes: RoutingInputs["gatewayClasses"]): string | undefined {
-  if (typeof className !== "string") return undefined;
-  const named = classes.get(className)?.spec?.controllerName;
-  return typeof named === "string"
-    ? named
-    : Object.hasOwn(CLASS_CONTROLLER, className)
-    ? CLASS_CONTROLLER[className]
-    : undefined;
-}
 
 /**
  * The proxy whose configuration a client may have. Its pod must exist, run as the service account that the caller has authenticated as,
@@ -54,16 +30,34 @@ export function identifyProxy(
   if ((podName !== undefined && podName !== name) || (podUid !== undefined && podUid !== pod.metadata.uid)) {
     return { refused: "its token is bound to another pod" };
   }
-  const labels = pod.metadata.labels ?? {}, gateway = labels[LABEL_GATEWAY_NAME];
+  const labels = pod.metadata.labels ?? {}, gateway = labels[LABEL.gatewayName];
   if (gateway === undefined) return { target: { kind: "gateway", namespace, labels, serviceAccount } };
   const object = inputs.gateways.get(`${namespace}/${gateway}`);
   if (!object) return { refused: `there is no Gateway "${namespace}/${gateway}"` };
   switch (controllerOf(object.spec?.gatewayClassName, inputs.gatewayClasses)) {
     case CONTROLLER.waypoint:
-      return { target: { kind: "waypoint", namespace, gateway } };
+      // Its replicas share what they are told, whatever their account: so there is only one.
+      return runsAs(object, serviceAccount, inputs)
+        ? { target: { kind: "waypoint", namespace, gateway } }
+        : { refused: `the service account of the waypoint "${namespace}/${gateway}" is another` };
     case CONTROLLER.gateway:
       return { target: { kind: "gateway", namespace, gateway, labels, serviceAccount } };
     default:
       return { refused: `the Gateway "${namespace}/${gateway}" is of a class that is not ours` };
   }
+}
+
+/** Whether an account is the one that a Gateway's proxy is deployed with; a proxy that a user deploys has any. */
+function runsAs(gateway: KubeObject, serviceAccount: string, inputs: Pick<RoutingInputs, "gatewayClasses">): boolean {
+  const traits = traitsOf(gateway, inputs.gatewayClasses);
+  return !traits || !isManaged(gateway) || namesOf(gateway, traits).serviceAccount === serviceAccount;
+}
+
+/** Whether Secrets of its namespace are a proxy's to have by what it is: one that istiod deploys. */
+export function isDeployed(target: ProxyTarget, inputs: Pick<RoutingInputs, "gateways" | "gatewayClasses">): boolean {
+  const gateway = target.gateway === undefined
+    ? undefined
+    : inputs.gateways.get(`${target.namespace}/${target.gateway}`);
+  if (!gateway || !isManaged(gateway)) return false;
+  return target.kind === "waypoint" || runsAs(gateway, target.serviceAccount, inputs);
 }

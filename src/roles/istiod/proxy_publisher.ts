@@ -20,6 +20,8 @@ export interface ProxyPublisherOptions {
   readonly routing: Pick<RoutingIndex, "changed" | "proxyConfig" | "statuses">;
   /** What the deployer knows of Gateways. */
   readonly facts: GatewayFactsOf;
+  /** Whether Secrets may be sent to pods of a service account. */
+  readonly mayReadSecrets: (target: ProxyTarget) => boolean;
   readonly logger: Logger;
 }
 
@@ -127,7 +129,9 @@ export class ProxyPublisher {
   #config(group: string): readonly ProxyResource[] {
     this.#tell();
     try {
-      return this.#options.routing.proxyConfig(this.#targets.get(group)!);
+      const target = this.#targets.get(group)!, config = this.#options.routing.proxyConfig(target);
+      if (!config.some(({ kind }) => kind === "secret") || this.#options.mayReadSecrets(target)) return config;
+      return config.filter(({ kind }) => kind !== "secret");
     } catch (error) {
       // What this proxy has stays in use, and the others are served.
       this.#options.logger.error("cannot compute a proxy's configuration", {

@@ -8,9 +8,9 @@ import {
   routingStatusKey,
   type RoutingStatusKind,
 } from "../../index/mod.ts";
-import { isApiStatus, type KubeClient, type KubeObject, type Resource } from "../../kube/mod.ts";
+import { isApiStatus, isRefusal, type KubeClient, type KubeObject, type Resource } from "../../kube/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { CONTROLLER } from "./proxy_identity.ts";
+import { CONTROLLER } from "./gateways/controllers.ts";
 import { WorkQueue } from "./work_queue.ts";
 
 /** Where the objects of a kind are, and their type while it is served. */
@@ -87,7 +87,9 @@ export class RoutingStatusWriter {
     } catch (error) {
       // Gone, or changed meanwhile: the watch tells, and it is computed anew.
       if (isApiStatus(error, 404) || isApiStatus(error, 409)) return;
-      throw error;
+      if (!isRefusal(error)) throw error;
+      // The others' statuses do not wait for one that cannot be written.
+      logger.warn("a status was refused", { object: routingStatusKey(status), error: describeError(error) });
     }
   }
 

@@ -3,7 +3,7 @@
 
 import { describeError } from "../../core/errors.ts";
 import type { StatusReport } from "../../index/mod.ts";
-import { isApiStatus, type KubeClient, type KubeObject, objectKey } from "../../kube/mod.ts";
+import { isApiStatus, isRefusal, type KubeClient, type KubeObject, objectKey } from "../../kube/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { StatusSource } from "./routing_status_writer.ts";
 import { WorkQueue } from "./work_queue.ts";
@@ -88,6 +88,10 @@ export class StatusWriter {
       }
     } catch (error) {
       if (isApiStatus(error, 404)) return;
+      if (isRefusal(error)) {
+        // The others' conditions do not wait for one that cannot be written.
+        return this.#options.logger.warn("a status was refused", { object: key, error: describeError(error) });
+      }
       if (!this.#reports.has(key)) this.#reports.set(key, report);
       throw error;
     }

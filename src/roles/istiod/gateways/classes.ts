@@ -3,7 +3,7 @@
 import { describeError } from "../../../core/errors.ts";
 import { isApiStatus, type KubeClient, type ServedInformer } from "../../../kube/mod.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
-import { CLASS_CONTROLLER } from "../proxy_identity.ts";
+import { CLASS_CONTROLLER } from "./controllers.ts";
 import { WorkQueue } from "../work_queue.ts";
 
 const DESCRIPTION: Readonly<Record<string, string>> = {

@@ -5,6 +5,7 @@ import type { GatewayFacts, RoutingInputs } from "../../../index/mod.ts";
 import {
   Informer,
   isApiStatus,
+  isRefusal,
   type KubeClient,
   type KubeObject,
   objectKey,
@@ -16,7 +17,7 @@ import type { Logger } from "../../../telemetry/logger.ts";
 import { WorkQueue } from "../work_queue.ts";
 import { ANNOTATION, isManaged, LABEL, traitsOf } from "./names.ts";
 import { overlaysOf } from "./overlays.ts";
-import { renderGateway, type RenderSettings } from "./render.ts";
+import { type GatewayObjects, renderGateway, type RenderSettings } from "./render.ts";
 
 export interface GatewayDeployerOptions {
   readonly client: KubeClient;
@@ -32,6 +33,9 @@ export interface GatewayDeployerOptions {
 /** This controller's version of the templates; a Gateway that a later one has taken is left to it. */
 const CONTROLLER_VERSION = 5;
 
+/** When what the API refused is tried again, if nothing changes before. */
+const RETRY_MS = 15_000;
+
 /**
  * Server-side applies Deployment, Service and ServiceAccount of the managed Gateways while it leads. What the Gateway owns goes with it,
  * by its owner references.
@@ -42,6 +46,7 @@ export class GatewayDeployer {
   readonly #deployments: Informer;
   readonly #accounts: Informer;
   readonly #refused = new Map<string, NonNullable<GatewayFacts["refused"]>>();
+  readonly #retries = new Map<string, ReturnType<typeof setTimeout>>();
   /** What was said about objects that are not ours, so that it is said once. */
   readonly #foreign = new Set<string>();
 
@@ -72,6 +77,8 @@ export class GatewayDeployer {
   }
 
   async stop(): Promise<void> {
+    for (const timer of this.#retries.values()) clearTimeout(timer);
+    this.#retries.clear();
     await Promise.all([this.#deployments.stop(), this.#accounts.stop()]);
   }
 
@@ -148,9 +155,24 @@ export class GatewayDeployer {
       logger.warn("a Gateway cannot be deployed as it asks", { gateway: key, reason: found.refused });
       return this.#setRefused(key, { reason: "InvalidParameters", message: found.refused });
     }
-    this.#setRefused(key, undefined);
     const objects = renderGateway(gateway, traits, settings(), found.overlays);
-    const manager = traits.controller;
+    try {
+      await this.#applyAll(objects, traits.controller, signal);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      // The other Gateways do not wait for one that the API will not have.
+      logger.warn("a Gateway's objects were refused", { gateway: key, error: describeError(error) });
+      this.#setRefused(key, {
+        reason: found.overlays.length > 0 ? "InvalidParameters" : "Invalid",
+        message: `cannot deploy: ${describeError(error)}`,
+      });
+      return this.#later(key);
+    }
+    this.#setRefused(key, undefined);
+    logger.debug("Gateway deployed", { gateway: key });
+  }
+
+  async #applyAll(objects: GatewayObjects, manager: string, signal: AbortSignal): Promise<void> {
     // The account first: pods of a Deployment without it are refused.
     await this.#apply(RESOURCES.serviceAccounts, objects.serviceAccount, manager, signal);
     await Promise.all([
@@ -161,7 +183,18 @@ export class GatewayDeployer {
       objects.podDisruptionBudget &&
       this.#apply(RESOURCES.podDisruptionBudgets, objects.podDisruptionBudget, manager, signal),
     ]);
-    logger.debug("Gateway deployed", { gateway: key });
+  }
+
+  /** What was refused may have been so for want of a right, or of room in a quota. */
+  #later(key: string): void {
+    if (this.#retries.has(key)) return;
+    this.#retries.set(
+      key,
+      setTimeout(() => {
+        this.#retries.delete(key);
+        this.#queue.add(key);
+      }, RETRY_MS),
+    );
   }
 
   /** Whether this control plane's revision, and no later version of the controller, has it. */

@@ -2,7 +2,7 @@
 
 import { BY, type GatewayFacts, type GatewayFactsOf, type RoutingInputs } from "../../../index/mod.ts";
 import type { KubeObject, KubeService } from "../../../kube/mod.ts";
-import { CONTROLLER, controllerOf } from "../proxy_identity.ts";
+import { CONTROLLER, controllerOf } from "./controllers.ts";
 import { addressesOf, ANNOTATION, servicesOf, traitsOf } from "./names.ts";
 
 type Address = GatewayFacts["addresses"][number];

@@ -2,7 +2,7 @@
 
 import type { RoutingInputs } from "../../../index/mod.ts";
 import type { KubeObject } from "../../../kube/mod.ts";
-import { CONTROLLER, controllerOf } from "../proxy_identity.ts";
+import { CONTROLLER, controllerOf } from "./controllers.ts";
 
 export const ANNOTATION = {
   nameOverride: "gateway.istio.io/name-override",
