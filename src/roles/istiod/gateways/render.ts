@@ -200,7 +200,8 @@ function deploymentSpec(
         },
         labels: {
           "sidecar.istio.io/inject": "false",
-          ...(waypoint ? { "istio.io/dataplane-mode": "none" } : {}),
+          // It speaks HBONE itself: in an ambient namespace its own connections must not be captured.
+          "istio.io/dataplane-mode": "none",
           "service.istio.io/canonical-name": names.name,
           "service.istio.io/canonical-revision": "latest",
           ...labels,
