@@ -38,6 +38,8 @@ export interface ClusterParts {
   readonly codecs: ClientCodecs;
   readonly tunnels: HbonePool;
   readonly names: Names;
+  /** The hosts now come from other services than before. */
+  readonly onServices: (cluster: Cluster) => void;
 }
 
 /** Envoy's `host_selection_retry_max_attempts` as Istio sets it. */
@@ -247,14 +249,14 @@ export class Cluster {
 
   #lookUp(): void {
     if (this.#isOriginal) {
-      this.services = new Set([ANY_CHANGE]);
+      this.#comesFrom(new Set([ANY_CHANGE]));
       this.#original.refresh();
       this.#placed = [];
       return;
     }
     const found = hostsOf(this.#destination, this.#source);
-    this.services = found.services;
-    this.#watchNames(found.names);
+    this.#comesFrom(found.services);
+    if (!this.#closed) this.#watchNames(found.names);
     this.#unresolved = found.unresolved;
     const now = this.reactor.now;
     const kept = new Set<string>();
@@ -283,6 +285,13 @@ export class Cluster {
     }
   }
 
+  #comesFrom(services: ReadonlySet<string>): void {
+    const before = this.services;
+    if (before.size === services.size && [...services].every((key) => before.has(key))) return;
+    this.services = services;
+    this.#parts.onServices(this);
+  }
+
   #remove(host: Host): void {
     host.removed = true;
     this.#outlier?.forget(host);
@@ -301,7 +310,7 @@ export class Cluster {
     const warmupMs = this.#destination.loadBalancer.warmupMs ?? 0;
     this.#warm?.();
     this.#warm = null;
-    if (warmupMs <= 0) return;
+    if (warmupMs <= 0 || this.#closed) return;
     const now = this.reactor.now;
     let left = 0;
     for (const { host } of this.#placed) left = Math.max(left, host.since + warmupMs - now);

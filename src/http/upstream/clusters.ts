@@ -34,6 +34,7 @@ export class Clusters {
       codecs: options.codecs ?? defaultCodecs,
       tunnels: new HbonePool({ reactor, netns, mark, keepalive }),
       names: new Names(resolver, clock, reactor, logger),
+      onServices: (cluster) => this.#list(cluster),
     };
     this.#off = options.mesh.onChange?.((services) => this.#meshChanged(services));
   }
@@ -107,17 +108,13 @@ export class Clusters {
   }
 
   #settle(): void {
-    for (const cluster of this.#stale) {
-      cluster.refresh();
-      this.#list(cluster);
-    }
+    for (const cluster of this.#stale) cluster.refresh();
     this.#stale.clear();
   }
 
   #list(cluster: Cluster): void {
-    const before = this.#listed.get(cluster);
-    if (before === cluster.services) return;
     this.#unlist(cluster);
+    if (this.#clusters.get(cluster.name) !== cluster) return;
     for (const key of cluster.services) {
       let known = this.#byService.get(key);
       if (!known) this.#byService.set(key, known = new Set());

@@ -12,7 +12,7 @@ import { type UpstreamError, upstreamError } from "./types.ts";
 const H2_STREAMS_EXPECTED = 100;
 
 /** How soon a refused request is offered to a young HTTP/2 connection again, and how long a connection counts as young. */
-const OFFER_AGAIN_MS = 20, YOUNG_MS = 1000;
+const OFFER_AGAIN_MS = 20, YOUNG_MS = 500;
 
 /** A connection of a pool, and what the pool knows about it. */
 export class PooledConnection implements ClientConnectionOwner {

@@ -127,7 +127,7 @@ export async function lab(reactor: Reactor, extra: Partial<ClustersOptions> = {}
   return { mesh: (options.mesh as MeshState) ?? mesh, clusters: new Clusters(options) };
 }
 
-export function requestHead(path = "/", fields = new Fields()): RequestHead {
+export function requestHead(path = "/", fields = new Fields(), extra: Partial<RequestHead> = {}): RequestHead {
   return {
     version: "HTTP/1.1",
     method: "GET",
@@ -138,13 +138,14 @@ export function requestHead(path = "/", fields = new Fields()): RequestHead {
     upgrade: "",
     contentLength: 0,
     expectContinue: false,
+    ...extra,
   };
 }
 
 /** A request without a body that remembers what it was told. */
 export class Recorder implements UpstreamRequest, AttemptHandler {
   readonly head: RequestHead;
-  readonly bodyEnded = true;
+  bodyEnded = true;
   downstreamVersion: HttpVersion = "HTTP/1.1";
   source: SocketAddress | null = { address: "10.9.9.9", port: 1234 };
   originalDestination: SocketAddress | null = null;
@@ -156,13 +157,13 @@ export class Recorder implements UpstreamRequest, AttemptHandler {
   status = 0;
   error: UpstreamError | null = null;
   finished = false;
-  readonly #done = Promise.withResolvers<this>();
+  readonly #done = Promise.withResolvers<void>();
 
-  constructor(path = "/", fields = new Fields()) {
-    this.head = requestHead(path, fields);
+  constructor(path = "/", fields = new Fields(), extra: Partial<RequestHead> = {}) {
+    this.head = requestHead(path, fields, extra);
   }
 
-  get done(): Promise<this> {
+  get done(): Promise<void> {
     return this.#done.promise;
   }
 
@@ -182,12 +183,12 @@ export class Recorder implements UpstreamRequest, AttemptHandler {
   onFailed(_attempt: Attempt, error: UpstreamError): void {
     this.error = error;
     this.log.push(`failed ${error.code}`);
-    this.#done.resolve(this);
+    this.#done.resolve();
   }
   onFinished(_attempt: Attempt): void {
     this.finished = true;
     this.log.push("finished");
-    this.#done.resolve(this);
+    this.#done.resolve();
   }
 }
 
