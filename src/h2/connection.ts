@@ -288,8 +288,18 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     else stream.onRemoteEnd();
   }
 
-  onHeaderBlock(id: number, fields: HeaderFields, endStream: boolean, tooLarge: boolean): void {
+  onHeaderBlock(
+    id: number,
+    fields: HeaderFields,
+    endStream: boolean,
+    tooLarge: boolean,
+    selfDependent: boolean,
+  ): void {
     const stream = this.#streams.get(id);
+    if (selfDependent) {
+      if (stream) return stream.malformed("it depends on itself");
+      return this.#fail(h2.PROTOCOL_ERROR, `the stream ${id} depends on itself`);
+    }
     if (stream) return this.#laterHeaders(stream, fields, endStream, tooLarge);
     if (this.role === "client" || id % 2 === 0) {
       // Otherwise it is the end of a stream that we have reset.
@@ -354,11 +364,12 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     if (ended && stream.open) stream.onRemoteEnd();
   }
 
-  onPriority(id: number, length: number): void {
-    if (!this.#spend(1) || length === 5) return;
+  onPriority(id: number, length: number, dependency: number): void {
+    if (!this.#spend(1) || (length === 5 && dependency !== id)) return;
+    const code = length === 5 ? h2.PROTOCOL_ERROR : h2.FRAME_SIZE_ERROR;
     const stream = this.#streams.get(id);
-    if (stream) stream.reset(h2.FRAME_SIZE_ERROR);
-    else if (this.#isIdle(id)) this.#fail(h2.FRAME_SIZE_ERROR, "a PRIORITY frame of the wrong length");
+    if (stream) stream.malformed("a PRIORITY frame that cannot be", code);
+    else this.#fail(code, "a PRIORITY frame of the wrong length, or of a stream that depends on itself");
   }
 
   onResetFrame(id: number, code: number): void {

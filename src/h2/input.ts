@@ -14,8 +14,16 @@ export interface FrameSink {
   /** All of the frame, padding included, has come. */
   onDataEnd(): void;
   /** A whole header block. `tooLarge`: longer than we take; the fields are then incomplete. */
-  onHeaderBlock(id: number, fields: HeaderFields, endStream: boolean, tooLarge: boolean): void;
-  onPriority(id: number, length: number): void;
+  onHeaderBlock(
+    id: number,
+    fields: HeaderFields,
+    endStream: boolean,
+    tooLarge: boolean,
+    /** Its priority names itself (RFC 7540, 5.3.1). */
+    selfDependent: boolean,
+  ): void;
+  /** `dependency` is the stream it is said to depend on, -1 when the length is wrong. */
+  onPriority(id: number, length: number, dependency: number): void;
   onResetFrame(id: number, code: number): void;
   /** `length` bytes of settings, a multiple of six, at `at`. */
   onSettings(at: number, length: number): void;
@@ -57,6 +65,7 @@ export class H2Input {
   #blockStream = 0;
   #blockLength = 0;
   #blockEnd = false;
+  #selfDependent = false;
   #continuations = 0;
   #fields: [string, string][] = [];
   readonly #maxFields: number;
@@ -179,7 +188,7 @@ export class H2Input {
         return this.#continuation(at, length, flags, id);
       case h2.FRAME_PRIORITY:
         if (id === 0) return void this.#fail(h2.PROTOCOL_ERROR, "PRIORITY on stream 0");
-        return this.#sink.onPriority(id, length);
+        return this.#sink.onPriority(id, length, length === 5 ? word(at) & 0x7fffffff : -1);
       case h2.FRAME_RST_STREAM:
         if (length !== 4) return this.#wrongLength("RST_STREAM");
         if (id === 0) return void this.#fail(h2.PROTOCOL_ERROR, "RST_STREAM on stream 0");
@@ -224,8 +233,10 @@ export class H2Input {
       if (length < 1) return void this.#fail(h2.FRAME_SIZE_ERROR, "padded HEADERS without their padding length");
       end -= U8[start++];
     }
+    const priority = start;
     if ((flags & h2.FLAG_PRIORITY) !== 0) start += 5;
     if (start > end) return void this.#fail(h2.PROTOCOL_ERROR, "padding is longer than its frame");
+    this.#selfDependent = (flags & h2.FLAG_PRIORITY) !== 0 && (word(priority) & 0x7fffffff) === id;
     this.#blockEnd = (flags & h2.FLAG_END_STREAM) !== 0;
     if ((flags & h2.FLAG_END_HEADERS) !== 0) return this.#decode(U8, start, end, id);
     this.#block = new Uint8Array(Math.max(4096, end - start));
@@ -268,7 +279,7 @@ export class H2Input {
     const fields = this.#fields;
     this.#fields = [];
     if (fields.length > this.#maxFields) tooLarge = true;
-    this.#sink.onHeaderBlock(id, fields, this.#blockEnd, tooLarge);
+    this.#sink.onHeaderBlock(id, fields, this.#blockEnd, tooLarge, this.#selfDependent);
   }
 }
 

@@ -5,6 +5,7 @@ import { allocate, BASE, U8, writeSize } from "../../src/sys/memory.ts";
 import { EPOLLIN } from "../../src/sys/constants.ts";
 import { connectTcp, Endpoint, listenTcp, type Pollable, Reactor, type TcpSocket } from "../../src/net/mod.ts";
 import { BATCH, PLAIN } from "../../src/net/buffers.ts";
+import { Latencies } from "./latencies.ts";
 import { ECHO_PORT, SERVER_IP, SINK_PORT, SOURCE_PORT } from "./lab.ts";
 
 const [mode, ...numbers] = Deno.args;
@@ -101,25 +102,6 @@ function connect(port: number): Promise<TcpSocket> {
 }
 
 const after = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-
-/** Latencies in microseconds, in buckets of 1 us up to 200 ms. */
-class Latencies {
-  readonly #buckets = new Uint32Array(200_000);
-  count = 0;
-  add(us: number): void {
-    this.#buckets[Math.min(199_999, Math.floor(us))]++;
-    this.count++;
-  }
-  clear(): void {
-    this.#buckets.fill(0);
-    this.count = 0;
-  }
-  quantile(q: number): number {
-    let left = this.count * q;
-    for (let i = 0; i < this.#buckets.length; i++) if ((left -= this.#buckets[i]) <= 0) return i;
-    return this.#buckets.length;
-  }
-}
 
 async function up(connections: number, ms: number): Promise<number> {
   class Up extends End {

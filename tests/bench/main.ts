@@ -1,7 +1,12 @@
-// `deno task bench [--rounds=3] [--seconds=3] [--only=bulk,rr,qps,cps,memory] [--bare] [--no-direct] [--json]`: see README.md.
+// `deno task bench [l7] [--rounds=3] [--seconds=3] [--only=bulk,rr,qps,cps,memory] [--bare] [--no-direct] [--json]`: see README.md.
 
 import { cpuSeconds, type Pair, ready, residentMb, startBare, startDirect, startOurs, startZtunnel } from "./peers.ts";
 import { Lab, spawn } from "./lab.ts";
+
+if (Deno.args[0] === "l7") {
+  await (await import("./l7/main.ts")).run(Deno.args.slice(1));
+  Deno.exit(0);
+}
 
 const flags = new Map(
   Deno.args.filter((arg) => arg.startsWith("--")).map((arg) => arg.slice(2).split("=") as [string, string]),

@@ -55,6 +55,18 @@ export function serveHttp(
   return new UndecidedConnection(reactor, transport, context, handler, options);
 }
 
+/** False when there is a whole first line which no version of HTTP/1 ends: whoever says such a thing does not expect words from us. */
+function mayBeHttp1(at: number, end: number): boolean {
+  let line = at;
+  while (line < end && U8[line] !== 0x0a) line++;
+  if (line === end) return true;
+  // "HTTP/"
+  for (let i = at; i + 5 <= line; i++) {
+    if (U8[i] === 0x48 && U8[i + 1] === 0x54 && U8[i + 2] === 0x54 && U8[i + 3] === 0x50 && U8[i + 4] === 0x2f) return true;
+  }
+  return false;
+}
+
 /** A connection whose client has not said yet which version it speaks. */
 class UndecidedConnection implements ServerConnection, TransportConsumer {
   readonly remote: SocketAddress;
@@ -85,6 +97,11 @@ class UndecidedConnection implements ServerConnection, TransportConsumer {
     }
     this.#timer.cancel();
     const { reactor, transport, context, handler, options } = this;
+    if (!mayBeHttp1(at, at + bytes)) {
+      handler.onRefused?.(this, 400, "neither HTTP/1 nor HTTP/2");
+      transport.finish();
+      return bytes;
+    }
     this.#decided = same === PREFACE.length
       ? serveHttp2(reactor, transport, context, handler, options)
       : serveHttp1(reactor, transport, context, handler, options);

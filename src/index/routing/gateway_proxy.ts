@@ -8,6 +8,7 @@ import { containerPort } from "../pod_workload.ts";
 import { DestinationSet } from "./destinations.ts";
 import { type GatewayState, isUsable, type ListenerState } from "./gateway_api/gateway.ts";
 import { listenerHosts } from "./gateway_api/virtual_hosts.ts";
+import { serverResources } from "./istio/gateway_servers.ts";
 import { gatewayPolicies } from "./policies/attach.ts";
 import { SecretSet } from "./secret_set.ts";
 import type { GatewayTarget } from "./target.ts";
@@ -32,7 +33,18 @@ export function gatewayConfig(world: World, target: GatewayTarget): ProxyResourc
       }
     }
   }
-  resources.push(...gatewayPolicies(world, target));
+  const services = servicesOf(world, target);
+  resources.push(
+    ...serverResources({
+      world,
+      target,
+      destinations,
+      secrets,
+      // Classic gateways bind what their Service leads to: 8080 for 80.
+      portOf: (port) => targetPort(world, target, services, port) ?? port,
+    }),
+    ...gatewayPolicies(world, target),
+  );
   return [...resources, ...destinations.values(), ...secrets.values()];
 }
 

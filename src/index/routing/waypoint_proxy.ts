@@ -1,9 +1,10 @@
 // What a waypoint is told (istiod-behaviour.md §8): a listener for each port of each service it serves, and one for its workloads.
 
-import type { L7Listener, ProxyResource, Route, TcpRoute, VirtualHost } from "../../model/l7.ts";
+import type { L7Listener, ProxyResource, Route, TcpRoute } from "../../model/l7.ts";
 import { LABEL } from "../labels.ts";
 import { DestinationSet } from "./destinations.ts";
 import { sortedRoutes } from "./gateway_api/virtual_hosts.ts";
+import { httpRoutes as virtualRoutes, type Place, streamRoute, streamRules } from "./istio/virtual_services.ts";
 import { defaultRoute } from "./lower.ts";
 import { waypointPolicies } from "./policies/attach.ts";
 import { SecretSet } from "./secret_set.ts";
@@ -25,10 +26,10 @@ export function waypointConfig(world: World, target: WaypointTarget): ProxyResou
   for (const key of [...served].sort()) {
     const service = world.services.get(key);
     if (!service) continue;
-    const names = service.ports.map((port) => {
-      const [listener, ...hosts] = portResources(world, target, destinations, service, port);
-      resources.push(listener, ...hosts);
-      return listener.name;
+    const names = service.ports.flatMap((port) => {
+      const own = portResources(world, target, destinations, service, port);
+      resources.push(...own);
+      return own.filter(({ kind }) => kind === "listener").map(({ name }) => name);
     });
     listeners.set(key, names);
   }
@@ -42,7 +43,7 @@ function portResources(
   destinations: DestinationSet,
   service: RoutableService,
   port: RoutablePort,
-): [L7Listener, ...VirtualHost[]] {
+): ProxyResource[] {
   const { key, hostname, kind, namespace, name } = service, { number, protocol } = port;
   const origin = `${kind}/${namespace}/${name}`, http = protocol !== "TCP" && protocol !== "TLS";
   const routes = http ? httpRoutes(world, target, destinations, service, port, origin) : [];
@@ -59,7 +60,10 @@ function portResources(
       : { tcp: tcpRoute(world, target, destinations, service, port) }),
     origin,
   };
-  if (!http) return [listener];
+  if (!http) {
+    const named = sniListeners(world, target, destinations, service, port, listener);
+    return named.length > 0 ? [{ ...listener, protocol: "TLS_PASSTHROUGH" }, ...named] : [listener];
+  }
   return [listener, {
     kind: "virtualHost",
     name: `${listenerName}/*`,
@@ -72,7 +76,7 @@ function portResources(
 /** Routes of the Gateway API, else of a VirtualService, else straight on. */
 function httpRoutes(
   world: World,
-  _target: WaypointTarget,
+  target: WaypointTarget,
   destinations: DestinationSet,
   service: RoutableService,
   port: RoutablePort,
@@ -81,6 +85,8 @@ function httpRoutes(
   const attached = world.gatewayRoutes.ofService(service.key).filter((one) =>
     one.port === undefined || one.port === port.number
   );
+  const virtual = attached.length > 0 ? undefined : world.virtualServices.forService(service, target.namespace);
+  if (virtual && virtual.http.length > 0) return virtualRoutes(virtual, placeOf(world, target, destinations, port));
   const straight = () => {
     const destination = destinations.name(service, port.number);
     return destination === undefined ? [] : [defaultRoute(destination, origin)];
@@ -114,15 +120,44 @@ function unmatched(sourceNamespace: string): Route {
   };
 }
 
+function placeOf(world: World, target: WaypointTarget, destinations: DestinationSet, port: RoutablePort): Place {
+  return { world, destinations, proxyNamespace: target.namespace, gateways: ["mesh"], port: port.number };
+}
+
+/** Where bytes go: as a VirtualService's `tcp` says, else straight on. */
 function tcpRoute(
-  _world: World,
-  _target: WaypointTarget,
+  world: World,
+  target: WaypointTarget,
   destinations: DestinationSet,
   service: RoutableService,
   port: RoutablePort,
 ): TcpRoute {
+  const virtual = world.virtualServices.forService(service, target.namespace);
+  const place = placeOf(world, target, destinations, port);
+  const [first] = virtual ? streamRules(virtual.tcp, place) : [];
+  if (virtual && first) return streamRoute(virtual, first.rule, place);
   const destination = destinations.name(service, port.number, "", "tcp");
   return { destinations: destination === undefined ? [] : [{ destination, weight: 1 }] };
+}
+
+/** Listeners for the server names that a VirtualService's `tls` tells apart on a port of TLS. */
+function sniListeners(
+  world: World,
+  target: WaypointTarget,
+  destinations: DestinationSet,
+  service: RoutableService,
+  port: RoutablePort,
+  base: L7Listener,
+): L7Listener[] {
+  const virtual = port.protocol === "TLS" ? world.virtualServices.forService(service, target.namespace) : undefined;
+  const place = placeOf(world, target, destinations, port), taken = new Set<string>();
+  return (virtual ? streamRules(virtual.tls, place) : []).flatMap(({ rule, match }, i): L7Listener[] => {
+    const hostnames = (match?.sniHosts ?? []).filter((host) => !taken.has(host));
+    for (const host of hostnames) taken.add(host);
+    if (hostnames.length === 0) return [];
+    const tcp = streamRoute(virtual!, rule, place);
+    return [{ ...base, name: `${base.name}|${i}`, protocol: "TLS_PASSTHROUGH", hostnames, tcp }];
+  });
 }
 
 /** Any port of the workloads that the waypoint serves by their addresses. */

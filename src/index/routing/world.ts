@@ -4,6 +4,8 @@ import { GatewayRoutes } from "./gateway_api/attachment.ts";
 import { Grants } from "./gateway_api/grants.ts";
 import type { RoutingInputs } from "./inputs.ts";
 import { DestinationRules } from "./istio/destination_rules.ts";
+import { type ParsedIstioGateway, readIstioGateway } from "./istio/gateway.ts";
+import { VirtualServices } from "./istio/virtual_services.ts";
 import { ServiceTable } from "./services.ts";
 import type { RoutingSettings } from "./settings.ts";
 
@@ -12,6 +14,9 @@ export class World {
   readonly services: ServiceTable;
   readonly grants: Grants;
   readonly destinationRules: DestinationRules;
+  readonly virtualServices: VirtualServices;
+  /** Oldest first. */
+  readonly istioGateways: readonly ParsedIstioGateway[];
   #routes: GatewayRoutes | undefined;
 
   constructor(readonly inputs: RoutingInputs, readonly ambient: AmbientIndex, readonly settings: RoutingSettings) {
@@ -23,6 +28,14 @@ export class World {
       clusterDomain,
       rootNamespace,
       settings.defaultDestinationRuleExportTo,
+    );
+    this.virtualServices = new VirtualServices(
+      inputs.virtualServices.values(),
+      clusterDomain,
+      settings.defaultVirtualServiceExportTo,
+    );
+    this.istioGateways = [...inputs.istioGateways.values()].map(readIstioGateway).sort((a, b) =>
+      a.age < b.age ? -1 : 1
     );
   }
 

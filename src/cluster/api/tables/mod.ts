@@ -55,6 +55,7 @@ export function rowCells(type: ResourceType, version: TypeVersion, object: KubeO
 function customCell(column: PrinterColumn, object: KubeObject, now: number): unknown {
   const found = readJsonPath(object, column.jsonPath);
   if (found.length === 0) return null;
+  // Of several values, as of `.status.addresses[*].value`, Kubernetes prints the first.
   const [value] = found;
   switch (column.type) {
     case "integer":
@@ -66,7 +67,7 @@ function customCell(column: PrinterColumn, object: KubeObject, now: number): unk
     case "date":
       return typeof value === "string" ? since(value, now) : "<invalid>";
     default:
-      return found.length > 1 ? found.map(text).join(",") : text(value);
+      return text(value);
   }
 }
 

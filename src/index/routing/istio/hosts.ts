@@ -14,3 +14,8 @@ export function isExported(
   const list = exportTo && exportTo.length > 0 ? exportTo : defaults;
   return list.some((one) => one === "*" || (one === "." ? owner : one) === namespace);
 }
+
+/** `mesh`, or `namespace/name`; a name alone is of the author's namespace. */
+export function gatewayName(text: string, namespace: string): string {
+  return text === "mesh" || text.includes("/") ? text : `${namespace}/${text}`;
+}
