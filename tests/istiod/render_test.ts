@@ -36,7 +36,9 @@ function documents(text: string): KubeObject[] {
 async function rendered(text: string): Promise<string> {
   const inputs = newRoutingInputs(), all = documents(text);
   for (const object of all) {
-    const store = object.kind === "ConfigMap" ? inputs.configMaps : inputs[inputOf(object)] as Store;
+    const store = object.kind === "ConfigMap"
+      ? inputs.configMaps
+      : inputs[inputOf(object as { kind: string })] as Store;
     store.set(object);
   }
   const gateway = [...inputs.gateways.values()][0], traits = traitsOf(gateway, inputs.gatewayClasses)!;

@@ -51,7 +51,7 @@ export async function overlaysOf(
       try {
         value = parse(text) ?? {};
       } catch (error) {
-        return { refused: `invalid parametersRef: ${where}: ${describeError(error).split("\n")[0]}` };
+        return { refused: `invalid parametersRef: ${where}: ${describeError(error).split("\n")[0].replace(/:$/, "")}` };
       }
       if (typeof value !== "object" || Array.isArray(value)) {
         return { refused: `invalid parametersRef: ${where} is not a map` };
