@@ -127,12 +127,17 @@ function finder(
   };
 }
 
-/** The first rule of a list whose matches hold for the place; `sni` of TLS rules is left to the caller. */
+export interface SelectedStream {
+  readonly rule: ParsedStreamRule;
+  readonly match: StreamMatch | undefined;
+}
+
+/** The rules of a list whose matches hold for the place; `sni` of TLS rules is left to the caller. */
 export function streamRules(
   rules: readonly ParsedStreamRule[],
   place: Place,
-): { readonly rule: ParsedStreamRule; readonly match: StreamMatch | undefined }[] {
-  return rules.flatMap((rule) => {
+): SelectedStream[] {
+  return rules.flatMap((rule): SelectedStream[] => {
     if (rule.matches.length === 0) return [{ rule, match: undefined }];
     return rule.matches.filter((match) => {
       if (match.gateways && !match.gateways.some((one) => place.gateways.includes(one))) return false;
