@@ -240,7 +240,9 @@ export function requestHead(
   if (seenHost >= 0) {
     const at = LINES[seenHost + 3], end = LINES[seenHost + 4];
     authority = sameText(previous, at, end) ? previous : text.slice(at - base, end - base);
-    if ((authority !== previous || authority === "") && !isAuthorityAt(at, end, authority)) return fail(400, "a malformed Host");
+    if ((authority !== previous || authority === "") && !isAuthorityAt(at, end, authority)) {
+      return fail(400, "a malformed Host");
+    }
   } else if (!http10) return fail(400, "no Host");
   let path = text.slice(HEAD.targetStart - base, HEAD.targetEnd - base);
   const first = U8[HEAD.targetStart];

@@ -62,7 +62,9 @@ function mayBeHttp1(at: number, end: number): boolean {
   if (line === end) return true;
   // "HTTP/"
   for (let i = at; i + 5 <= line; i++) {
-    if (U8[i] === 0x48 && U8[i + 1] === 0x54 && U8[i + 2] === 0x54 && U8[i + 3] === 0x50 && U8[i + 4] === 0x2f) return true;
+    if (U8[i] === 0x48 && U8[i + 1] === 0x54 && U8[i + 2] === 0x54 && U8[i + 3] === 0x50 && U8[i + 4] === 0x2f) {
+      return true;
+    }
   }
   return false;
 }
