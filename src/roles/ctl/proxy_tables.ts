@@ -242,9 +242,10 @@ function domainsText(hostnames: readonly string[]): string {
     : `${hostnames.slice(0, 2).join(", ")} + ${hostnames.length - 2} more...`;
 }
 
-/** `HTTPRoute/default/reviews` as istioctl names VirtualServices. */
+/** `HTTPRoute/default/reviews` as istioctl names VirtualServices; nothing for a service's own route. */
 function originText(origin: string): string {
-  const [, namespace, name] = origin.split("/");
+  const [kind, namespace, name] = origin.split("/");
+  if (kind === "Service" || kind === "ServiceEntry") return "";
   return name === undefined ? origin : `${name}.${namespace}`;
 }
 

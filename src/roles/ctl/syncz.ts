@@ -33,6 +33,8 @@ const TYPE_NAMES: Record<string, string> = {
   "istio.workload.Address": "WDS",
   "istio.workload.Workload": "WDS",
   "istio.security.Authorization": "WADS",
+  // ambientd's own type, which carries what CDS, LDS, RDS and SDS carry to Envoy.
+  "ambientd.proxy.v1.ProxyResource": "PDS",
   "envoy.config.cluster.v3.Cluster": "CDS",
   "envoy.config.listener.v3.Listener": "LDS",
   "envoy.config.route.v3.RouteConfiguration": "RDS",

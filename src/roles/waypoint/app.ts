@@ -4,6 +4,7 @@ import { MeshError } from "../../core/errors.ts";
 import { Readiness } from "../../core/readiness.ts";
 import { VERSION } from "../../core/version.ts";
 import { HttpExchanges } from "../../http/exchange/mod.ts";
+import { RequestTelemetry } from "../../http/telemetry/mod.ts";
 import { Clusters } from "../../http/upstream/mod.ts";
 import type { TlsSecret, Workload } from "../../model/mod.ts";
 import { Reactor } from "../../net/mod.ts";
@@ -18,7 +19,6 @@ import { caClient, certificateCache, runDiscovery } from "./control_plane.ts";
 import { adminHandler, readinessHandler } from "./http.ts";
 import { ownIdentity, podLabels, proxyNode, proxySelf } from "./identity.ts";
 import { L7Proxy } from "./proxy.ts";
-import { ProxyTelemetry } from "./telemetry.ts";
 
 export interface WaypointOptions {
   readonly config: WaypointConfig;
@@ -77,13 +77,9 @@ export async function startWaypoint({ config, env, logger, onEnd }: WaypointOpti
   });
   registry.gauge("istio_build", "Istio component build info", ["component", "tag"]).with("proxy", VERSION).set(1);
   addProcessMetrics(registry);
-  const telemetry = new ProxyTelemetry({
-    registry,
-    mesh: state,
-    self: proxySelf(config, labels),
-    logger: logger.child("telemetry"),
-  });
-  const exchanges = new HttpExchanges({ reactor, clusters, observer: telemetry.observer });
+  const names = proxySelf(config, labels);
+  const telemetry = new RequestTelemetry({ reactor, registry, self: () => names, logger: logger.child("telemetry") });
+  const exchanges = new HttpExchanges({ reactor, clusters, observer: telemetry });
   let proxy: L7Proxy | undefined;
   let ended: Promise<void> | undefined;
 
@@ -99,8 +95,7 @@ export async function startWaypoint({ config, env, logger, onEnd }: WaypointOpti
     while (proxy && proxy.active > 0 && Date.now() < deadline) await sleep(POLL_MS);
     stop.abort();
     proxy?.close();
-    telemetry.close();
-    await Promise.all([...tasks, ...servers.map((server) => server.close())]);
+    await Promise.all([telemetry.close(), ...tasks, ...servers.map((server) => server.close())]);
     certificates.close();
     client.close();
     await reactor.stop();
@@ -122,7 +117,7 @@ export async function startWaypoint({ config, env, logger, onEnd }: WaypointOpti
       network: config.network,
       certificate,
       secrets,
-      tcp: telemetry.tcp,
+      onTcpDone: (report) => telemetry.onTcp(report),
       logger: logger.child("proxy"),
       hbone: isWaypoint ? listenPlace(config.hboneAddress) : undefined,
       gatewayHost: config.gatewayHost,

@@ -1,26 +1,16 @@
 // Connections of clients that carry bytes: policy first, then one destination for each.
 
 import type { Downstream, ListenerSlot } from "../../http/exchange/mod.ts";
-import { proxyTcp, type TcpOutcome, type TcpSession } from "../../http/tcp_proxy.ts";
+import { proxyTcp, type TcpSession } from "../../http/tcp_proxy.ts";
+import type { TcpReport } from "../../http/telemetry/mod.ts";
 import type { Clusters } from "../../http/upstream/mod.ts";
 import type { Endpoint, Reactor, SocketAddress } from "../../net/mod.ts";
-import type { L7Decision } from "../../policy/http.ts";
-
-/** One finished connection, for logs and metrics. */
-export interface TcpRecord {
-  readonly listener: string;
-  readonly downstream: Downstream;
-  /** undefined when policy refused the connection. */
-  readonly outcome: TcpOutcome | undefined;
-  readonly decision: L7Decision;
-}
 
 export interface TcpConnectionsOptions {
   readonly reactor: Reactor;
   readonly clusters: Clusters;
-  /** Policy has let a connection pass. */
-  readonly onOpened: (listener: string, downstream: Downstream) => void;
-  readonly onDone: (record: TcpRecord) => void;
+  /** A connection is over, or was refused by policy. */
+  readonly onDone: (report: TcpReport) => void;
 }
 
 export class TcpConnections {
@@ -39,13 +29,12 @@ export class TcpConnections {
   serve(end: Endpoint, slot: ListenerSlot, downstream: Downstream, originalDestination: SocketAddress | null): void {
     const runtime = slot.current, route = runtime?.config.tcp;
     if (!runtime || !route) return end.abort();
-    const { reactor, clusters, onOpened, onDone } = this.#options;
+    const { reactor, clusters, onDone } = this.#options;
     const decision = runtime.policies.decideTcp(downstream);
     if (!decision.allowed) {
       end.abort();
-      return onDone({ listener: slot.name, downstream, outcome: undefined, decision });
+      return onDone({ runtime, downstream, decision, outcome: undefined });
     }
-    onOpened(slot.name, downstream);
     let over = false;
     const session: TcpSession = proxyTcp({
       reactor,
@@ -57,7 +46,7 @@ export class TcpConnections {
       onDone: (outcome) => {
         over = true;
         this.#open.delete(session);
-        onDone({ listener: slot.name, downstream, outcome, decision });
+        onDone({ runtime, downstream, decision, outcome });
       },
     });
     if (!over) this.#open.add(session);

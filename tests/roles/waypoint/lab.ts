@@ -20,7 +20,7 @@ import { Reactor } from "../../../src/net/mod.ts";
 import type { TcpSocket } from "../../../src/net/tcp_socket.ts";
 import { MeshState } from "../../../src/proxy/state/mod.ts";
 import { L7Proxy } from "../../../src/roles/waypoint/proxy.ts";
-import type { TcpRecord } from "../../../src/roles/waypoint/tcp_connections.ts";
+import type { TcpReport } from "../../../src/http/telemetry/mod.ts";
 import { Logger } from "../../../src/telemetry/logger.ts";
 import { idOf, issueWorkload, LogLines, testCa } from "../../identity/support.ts";
 import { TestConnection } from "../../support/tcp.ts";
@@ -47,7 +47,7 @@ let authority: Promise<CertificateAuthority> | undefined;
 export class Lab {
   readonly log = new LogLines();
   readonly state = new MeshState();
-  readonly tcp: TcpRecord[] = [];
+  readonly tcp: TcpReport[] = [];
   readonly pool: HbonePool;
   readonly clusters: Clusters;
   readonly exchanges: HttpExchanges;
@@ -79,7 +79,7 @@ export class Lab {
       network: "",
       certificate: () => certificate,
       secrets,
-      tcp: { onOpened: () => {}, onDone: (record) => this.tcp.push(record) },
+      onTcpDone: (report) => this.tcp.push(report),
       logger,
       hbone: waypoint ? { address: "127.0.0.1", port: 0 } : undefined,
       gatewayHost: "127.0.0.1",
