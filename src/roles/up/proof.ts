@@ -10,11 +10,16 @@ import { accessLines, hboneConnections } from "./ztunnel_view.ts";
 const FIRST_REQUEST_MS = 60_000;
 
 /** Sends one request from sleep to the product page and shows its path: identities, TLS, and both access-log lines. */
-export async function proveRequest(client: KubeClient, progress: Progress, signal: AbortSignal): Promise<void> {
+export async function proveRequest(
+  client: KubeClient,
+  progress: Progress,
+  signal: AbortSignal,
+  withinMs = FIRST_REQUEST_MS,
+): Promise<void> {
   const proof = await progress.step(
     "Sending a request from sleep to productpage",
     (update) =>
-      retry(FIRST_REQUEST_MS, signal, update, async () => {
+      retry(withinMs, signal, update, async () => {
         const [sleep] = await readyPods(client, SAMPLE_NAMESPACE, "app=sleep");
         if (!sleep) throw new MeshError("proof", "no pod of sleep is ready");
         const since = new Date();
