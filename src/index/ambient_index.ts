@@ -455,7 +455,8 @@ export class AmbientIndex {
     const policy = converted?.policy;
     this.policies.replace(`AuthorizationPolicy/${key}`, policy ? [[policyKey(policy), policy]] : []);
     const status = `AuthorizationPolicy/${key}`;
-    this.statuses.replace(status, object && converted ? [[status, report(object, converted.condition)]] : []);
+    const condition = converted?.condition;
+    this.statuses.replace(status, object && condition ? [[status, report(object, condition)]] : []);
 
     const old = this.#selecting.get(key);
     let now: Selecting | undefined;
@@ -639,9 +640,7 @@ function portsOf(info: ServiceInfo, pod: Pod): Port[] {
 
 function report(object: KubeObject, condition: StatusReport["condition"]): StatusReport {
   const { name, namespace = "default", generation = 0 } = object.metadata;
-  const fieldManager = condition.type === "ZtunnelAccepted"
-    ? "istio-ambient-ztunnel-policy"
-    : "istio-ambient-waypoint-policy";
+  const fieldManager = "istio-ambient-ztunnel-policy";
   return { kind: "AuthorizationPolicy", namespace, name, generation, fieldManager, condition };
 }
 

@@ -37,7 +37,7 @@ Deno.test("istiod tells in a policy's status what ztunnel makes of it, and follo
   await spec({ action: "AUDIT" });
   await says("ZtunnelAccepted", "False", "UnsupportedValue", /does not support the AUDIT action/);
   await spec({ action: "DENY", selector: null, targetRefs: [{ group: "", kind: "Service", name: "web" }] });
-  await says("WaypointAccepted", "False", "AncestorNotBound", /Service default\/web is not bound to a waypoint/);
+  await says("WaypointAccepted", "False", "TargetNotFound", /Service default\/web was not found/);
   await spec({ targetRefs: null, rules: [{}] });
   await says("ZtunnelAccepted", "True", "Accepted", /attached/);
 

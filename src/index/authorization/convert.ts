@@ -14,7 +14,8 @@ export interface ConvertedPolicy {
   readonly policy?: AuthorizationPolicy;
   /** Whom a WORKLOAD_SELECTOR policy is for. */
   readonly selector?: Labels;
-  readonly condition: StatusCondition;
+  /** Undefined for policies with targets: L7 proxies enforce them, and `routing` tells about them. */
+  readonly condition?: StatusCondition;
 }
 
 const SPEC_FIELDS = ["action", "provider", "rules", "selector", "targetRef", "targetRefs"];
@@ -24,7 +25,7 @@ export function convertAuthorizationPolicy(object: KubeObject, settings: MeshSet
   const spec: Record<string, unknown> = isObject(object.spec) ? object.spec : {};
   const findings = new Findings();
   const targets = targetsOf(spec);
-  if (targets.length > 0 && spec.selector === undefined) return { condition: unbound(targets, namespace) };
+  if (targets.length > 0 && spec.selector === undefined) return {};
 
   const action = spec.action ?? "ALLOW";
   if (action === "CUSTOM" || action === "AUDIT") {
@@ -104,17 +105,6 @@ interface Target {
 function targetsOf({ targetRef, targetRefs }: Record<string, unknown>): Target[] {
   const all = [...(isObject(targetRef) ? [targetRef] : []), ...(Array.isArray(targetRefs) ? targetRefs : [])];
   return all.filter(isObject).map(({ kind, name }) => ({ kind: String(kind), name: String(name) }));
-}
-
-/** Policies with targets are enforced by waypoints. */
-function unbound(targets: readonly Target[], namespace: string): StatusCondition {
-  const names = targets.map(({ kind, name }) => `${kind} ${namespace}/${name}`).join(", ");
-  return {
-    type: "WaypointAccepted",
-    status: "False",
-    reason: "AncestorNotBound",
-    message: `${names} is not bound to a waypoint; the policy is not enforced`,
-  };
 }
 
 function rejected(message: string): StatusCondition {

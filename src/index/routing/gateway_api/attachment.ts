@@ -2,6 +2,7 @@
 
 import type { KubeObject } from "../../../kube/types.ts";
 import { matchesLabelSelector } from "../../label_selector.ts";
+import { listOf, objectOf, textOf } from "../../read.ts";
 import { intersection } from "../hostname.ts";
 import type { RoutableService } from "../services.ts";
 import type { World } from "../world.ts";
@@ -28,6 +29,8 @@ export interface ParentOutcome {
 export interface RouteOutcome {
   readonly route: ParsedRoute;
   readonly parents: readonly ParentOutcome[];
+  /** Its status holds entries of ours, which must go when it has no parents of ours any more. */
+  readonly told: boolean;
 }
 
 /** A route of a listener. */
@@ -98,7 +101,9 @@ export class GatewayRoutes {
       }
       if (outcome.service && !outcome.refused) push(this.#byService, outcome.service.key, { route, port: parent.port });
     }
-    this.outcomes.push({ route, parents });
+    const told = parents.length === 0 &&
+      listOf(object.status?.parents).some((one) => textOf(objectOf(one).controllerName).startsWith("istio.io/"));
+    this.outcomes.push({ route, parents, told });
   }
 
   #outcome(route: ParsedRoute, parent: ParsedParent): ParentOutcome | undefined {

@@ -9,7 +9,7 @@ import { GATEWAY_MANAGER } from "./gateways.ts";
 
 export function routeStatuses(world: World): RoutingStatus[] {
   return world.gatewayRoutes.outcomes.flatMap((outcome) =>
-    outcome.parents.length > 0 ? [routeStatus(world, outcome)] : []
+    outcome.parents.length > 0 || outcome.told ? [routeStatus(world, outcome)] : []
   );
 }
 

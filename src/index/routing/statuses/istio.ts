@@ -1,0 +1,69 @@
+// Problems of VirtualServices, DestinationRules and Istio Gateways. Istio's status has one condition of its own, Reconciled: it is written
+// where something of an object is not done, and taken away when all of it is.
+
+import type { KubeObject } from "../../../kube/types.ts";
+import { isObject, listOf } from "../../read.ts";
+import { readDestinationRule } from "../istio/destination_rule.ts";
+import { readIstioGateway } from "../istio/gateway.ts";
+import type { ParsedVirtualService } from "../istio/virtual_service.ts";
+import type { RoutingStatus, RoutingStatusKind } from "../status.ts";
+import type { World } from "../world.ts";
+import { condition } from "./conditions.ts";
+
+const MANAGER = "istio-ambient-routing";
+const TYPE = "Reconciled";
+
+export function istioStatuses(world: World): RoutingStatus[] {
+  const { inputs } = world, statuses: (RoutingStatus | undefined)[] = [];
+  for (const virtual of world.virtualServices.all) {
+    const object = inputs.virtualServices.get(`${virtual.namespace}/${virtual.name}`);
+    if (object) statuses.push(problemStatus("VirtualService", object, `${virtual.notes}`, missing(world, virtual)));
+  }
+  for (const object of inputs.destinationRules.values()) {
+    statuses.push(problemStatus("DestinationRule", object, `${readDestinationRule(object).notes}`, []));
+  }
+  for (const object of inputs.istioGateways.values()) {
+    statuses.push(problemStatus("IstioGateway", object, `${readIstioGateway(object).notes}`, []));
+  }
+  return statuses.filter((status) => status !== undefined);
+}
+
+/** What a VirtualService names and nobody has: gateways and hosts. */
+function missing(world: World, virtual: ParsedVirtualService): string[] {
+  const found = new Set<string>();
+  for (const gateway of virtual.gateways) {
+    if (gateway !== "mesh" && !world.inputs.istioGateways.has(gateway)) found.add(`gateway ${gateway} was not found`);
+  }
+  const backends = [
+    ...virtual.http.flatMap(({ backends, mirrors }) => [...backends, ...mirrors]),
+    ...[...virtual.tcp, ...virtual.tls].flatMap(({ backends }) => backends),
+  ];
+  for (const { ref } of backends) {
+    if (ref.api !== "istio" || ref.hostname === "") continue;
+    if (!world.services.byHost(ref.hostname, virtual.namespace, world.ambient)) {
+      found.add(`host ${ref.hostname} was not found`);
+    }
+  }
+  return [...found].slice(0, 8);
+}
+
+function problemStatus(
+  kind: RoutingStatusKind,
+  object: KubeObject,
+  notes: string,
+  absent: readonly string[],
+): RoutingStatus | undefined {
+  const { name, namespace = "default", generation = 0 } = object.metadata;
+  const base = { kind, namespace, name, generation, fieldManager: MANAGER };
+  if (notes === "" && absent.length === 0) {
+    const said = listOf(object.status?.conditions).some((one) =>
+      isObject(one) && one.type === TYPE && one.status === "False"
+    );
+    return said ? { ...base, conditions: [] } : undefined;
+  }
+  const fault = {
+    reason: notes === "" ? "ReferencedResourceNotFound" : "UnsupportedValue",
+    message: [notes, ...absent].filter((text) => text !== "").join("; "),
+  };
+  return { ...base, conditions: [condition(TYPE, generation, { reason: TYPE, message: "" }, fault)] };
+}
