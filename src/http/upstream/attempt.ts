@@ -5,7 +5,7 @@ import type { ClientStream, ClientStreamHandler, StreamError } from "../stream.t
 import type { Cluster } from "./cluster.ts";
 import type { Host } from "./host.ts";
 import type { HttpPool, PooledConnection } from "./pool.ts";
-import type { AttemptHandler, UpstreamError, UpstreamRequest } from "./types.ts";
+import { type AttemptHandler, type UpstreamError, upstreamError, type UpstreamRequest } from "./types.ts";
 
 /** Where an attempt stands. */
 const enum AttemptState {
@@ -116,7 +116,12 @@ export class Attempt implements ClientStreamHandler {
     this.#state = AttemptState.Sent;
     cluster.breakers.requests++;
     host!.active++;
-    const stream = connection.connection.request(this.request.head, this.request.bodyEnded, this);
+    let stream: ClientStream | null = null;
+    try {
+      stream = connection.connection.request(this.request.head, this.request.bodyEnded, this);
+    } catch (thrown) {
+      return this.#broken(connection, thrown);
+    }
     // It may have failed, and been told so, already.
     if (this.over) return true;
     if (stream === null) {
@@ -128,6 +133,17 @@ export class Attempt implements ClientStreamHandler {
     this.stream = stream;
     cluster.onSent(host!);
     this.handler.onSent(this);
+    return true;
+  }
+
+  /** The codec has failed us: the connection is lost, and nothing else. */
+  #broken(connection: PooledConnection, thrown: unknown): true {
+    this.cluster.reactor.report("a request could not be sent", thrown);
+    if (!this.over) {
+      this.#release();
+      this.fail(upstreamError("protocol_error", "the request could not be sent", thrown));
+    }
+    connection.connection.abort();
     return true;
   }
 

@@ -61,16 +61,19 @@ export class Cluster {
   /** What the hosts came from; `*` for any change of the mesh. */
   services: ReadonlySet<string> = new Set();
   maxRequestsPerConnection: number;
+  /** Connections are not kept without requests. */
+  retired = false;
   #destination: Destination;
   readonly #parts: ClusterParts;
   readonly #random: () => number;
-  readonly #tls: UpstreamTlsContexts;
+  #tls: UpstreamTlsContexts | null = null;
   readonly #source: SourceContext;
   readonly #hosts = new Map<string, Host>();
-  readonly #original: OriginalHosts;
-  readonly #waiting = new WaitingRoom(this);
-  readonly #blocked = new Set<HttpPool>();
-  readonly #raw = new Tunnels(this);
+  // Most of thousands of clusters never need these.
+  #original: OriginalHosts | null = null;
+  #waiting: WaitingRoom | null = null;
+  #blocked: Set<HttpPool> | null = null;
+  #raw: Tunnels | null = null;
   #names: ReadonlySet<string> = new Set();
   #unresolved = false;
   #placed: PlacedHost[] = [];
@@ -95,13 +98,11 @@ export class Cluster {
     this.#random = parts.options.random ?? Math.random;
     this.breakers = new CircuitBreakers(destination.limits);
     this.maxRequestsPerConnection = destination.limits.maxRequestsPerConnection ?? 0;
-    this.#tls = new UpstreamTlsContexts((name) => parts.options.secret?.(name));
     this.#source = {
       mesh: parts.options.mesh,
       network: parts.options.network ?? "",
       addresses: (hostname) => parts.names.addresses(hostname),
     };
-    this.#original = new OriginalHosts(this.#source, this.reactor);
     this.#configureOutlier();
   }
 
@@ -111,7 +112,11 @@ export class Cluster {
 
   /** Hosts as of the last look. */
   get hosts(): Iterable<Host> {
-    return this.#isOriginal ? this.#original.hosts : this.#hosts.values();
+    return this.#isOriginal ? this.#originals.hosts : this.#hosts.values();
+  }
+
+  get #originals(): OriginalHosts {
+    return this.#original ??= new OriginalHosts(this.#source, this.reactor);
   }
 
   get #isOriginal(): boolean {
@@ -139,13 +144,13 @@ export class Cluster {
       pool.dispatch(attempt);
       return;
     }
-    if (this.#unresolved && !this.#closed) return this.#waiting.admit(attempt);
+    if (this.unresolved) return (this.#waiting ??= new WaitingRoom(this)).admit(attempt);
     attempt.fail(upstreamError("no_healthy_upstream", `no healthy upstream for "${this.name}"`));
   }
 
   /** For attempts that are cancelled while they wait. */
   forgetPending(attempt: Attempt): void {
-    if (attempt.pool === null) this.#waiting.forget(attempt);
+    if (attempt.pool === null) this.#waiting?.forget(attempt);
     else attempt.pool.forget(attempt);
   }
 
@@ -160,7 +165,7 @@ export class Cluster {
 
   /** A connection of its own to a host, for bytes: calls back once, never before this returns, unless cancelled. */
   openTunnel(context: PickContext, callback: (result: TunnelResult) => void): PendingTunnel {
-    return this.#raw.open(context, callback);
+    return (this.#raw ??= new Tunnels(this)).open(context, callback);
   }
 
   /** Whether names are being resolved for the first time. */
@@ -170,7 +175,7 @@ export class Cluster {
 
   /** Tunnels may wait for names, too. */
   whenResolved(resume: () => void): void {
-    this.#waiting.whenResolved(resume);
+    (this.#waiting ??= new WaitingRoom(this)).whenResolved(resume);
   }
 
   /** Counts a retry; false when as many as allowed are under way (the request's last outcome then stands). */
@@ -192,7 +197,7 @@ export class Cluster {
 
   /** The host for a request, null when none may be chosen. */
   pick(context: PickContext): Host | null {
-    if (this.#isOriginal) return this.#original.at(context.originalDestination);
+    if (this.#isOriginal) return this.#originals.at(context.originalDestination);
     if (this.#stale || this.#changed) this.#refresh();
     const { policy, hash } = this.#destination.loadBalancer;
     if (policy === "CONSISTENT_HASH") {
@@ -224,7 +229,7 @@ export class Cluster {
   onNameChanged(): void {
     this.#stale = true;
     this.#refresh();
-    this.#waiting.onResolved();
+    this.#waiting?.onResolved();
   }
 
   #refresh(): void {
@@ -250,7 +255,7 @@ export class Cluster {
   #lookUp(): void {
     if (this.#isOriginal) {
       this.#comesFrom(new Set([ANY_CHANGE]));
-      this.#original.refresh();
+      this.#originals.refresh();
       this.#placed = [];
       return;
     }
@@ -349,14 +354,14 @@ export class Cluster {
 
   /** A pool may not connect now; it is told when there is room. */
   waitForRoom(pool: HttpPool): void {
-    this.#blocked.add(pool);
+    (this.#blocked ??= new Set()).add(pool);
   }
 
   /** A connection has ended. */
   onRoom(): void {
-    if (this.#blocked.size === 0) return;
-    const blocked = [...this.#blocked];
-    this.#blocked.clear();
+    const blocked = this.#blocked;
+    if (blocked === null) return;
+    this.#blocked = null;
     for (const pool of blocked) pool.onRoom();
   }
 
@@ -366,6 +371,7 @@ export class Cluster {
 
   /** @throws MeshError `tls_material` */
   tlsContext(application: "h2" | "http/1.1" | "raw"): TlsContext {
+    this.#tls ??= new UpstreamTlsContexts((name) => this.options.secret?.(name));
     return this.#tls.get(this.#destination, application);
   }
 
@@ -379,7 +385,7 @@ export class Cluster {
     this.maxRequestsPerConnection = destination.limits.maxRequestsPerConnection ?? 0;
     this.#stale = true;
     if (JSON.stringify([old.tls, old.protocol]) !== JSON.stringify([destination.tls, destination.protocol])) {
-      this.#tls.clear();
+      this.#tls?.clear();
       for (const host of this.hosts) {
         host.drain();
         host.http1 = host.http2 = null;
@@ -401,16 +407,22 @@ export class Cluster {
     this.#changed = true;
   }
 
-  /** No longer configured: idle connections end, what runs may finish. Requests of an old configuration still go through. */
+  /** The proxy is leaving: connections are not kept any more, and idle ones end. Requests still go through. */
+  retire(): void {
+    this.retired = true;
+    for (const host of this.hosts) host.drain();
+  }
+
+  /** No longer configured: as {@linkcode retire}, and hosts are not watched any more. */
   drain(): void {
     this.#release();
-    for (const host of this.hosts) host.drain();
+    this.retire();
   }
 
   /** Ends everything at once. */
   close(): void {
     this.#release();
-    this.#raw.close();
+    this.#raw?.close();
     for (const host of this.hosts) {
       host.http1?.close();
       host.http2?.close();
@@ -419,7 +431,7 @@ export class Cluster {
 
   #release(): void {
     this.#closed = true;
-    this.#waiting.onResolved();
+    this.#waiting?.onResolved();
     this.#watchNames(new Set());
     this.#warm?.();
     this.#outlier?.close();

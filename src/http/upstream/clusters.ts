@@ -9,6 +9,8 @@ import type { ClustersOptions, HostView } from "./types.ts";
 
 /** How long changes gather before hosts that are gone are let go of, when no request has looked before. */
 const SETTLE_MS = 20;
+/** How long thousands of destinations may hold up traffic at a time when they look for their hosts again. */
+const SLICE_MS = 4;
 
 /** The live destinations of one proxy. */
 export class Clusters {
@@ -99,6 +101,10 @@ export class Clusters {
   #markStale(cluster: Cluster): void {
     cluster.invalidate();
     this.#stale.add(cluster);
+    this.#settleSoon();
+  }
+
+  #settleSoon(): void {
     if (this.#settling || this.#closed) return;
     this.#settling = true;
     this.#options.reactor.setTimer(SETTLE_MS, () => {
@@ -108,8 +114,13 @@ export class Clusters {
   }
 
   #settle(): void {
-    for (const cluster of this.#stale) cluster.refresh();
-    this.#stale.clear();
+    const start = performance.now();
+    for (const cluster of this.#stale) {
+      this.#stale.delete(cluster);
+      cluster.refresh();
+      if (performance.now() - start > SLICE_MS) break;
+    }
+    if (this.#stale.size > 0) this.#settleSoon();
   }
 
   #list(cluster: Cluster): void {
@@ -137,24 +148,21 @@ export class Clusters {
     }
   }
 
-  /** Ends idle connections and lets active ones end by themselves. */
+  /**
+   * Ends idle connections and lets active ones end by themselves: connections that are needed still can be made, but are not kept.
+   * Call {@linkcode close} when nothing is left, or time is up.
+   */
   shutdown(): void {
-    this.#release();
-    for (const cluster of this.#clusters.values()) cluster.drain();
-    this.#parts.tunnels.drain();
+    for (const cluster of this.#clusters.values()) cluster.retire();
   }
 
   /** Ends everything at once. */
   close(): void {
-    this.#release();
-    for (const cluster of [...this.#clusters.values(), ...this.#leaving]) cluster.close();
-    this.#parts.tunnels.close();
-  }
-
-  #release(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#off?.();
+    for (const cluster of [...this.#clusters.values(), ...this.#leaving]) cluster.close();
     this.#parts.names.close();
+    this.#parts.tunnels.close();
   }
 }

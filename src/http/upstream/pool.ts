@@ -247,7 +247,6 @@ export class HttpPool {
     this.cluster.onConnected(this.host);
     if (!connection.open) return this.onClosed(pooled);
     this.onCapacity(pooled);
-    if (this.#draining && this.#pending === 0 && connection.open) connection.drain();
   }
 
   #lost(): void {
@@ -261,8 +260,9 @@ export class HttpPool {
     if (!connection.open || pooled.ready || !this.#all.has(pooled)) return;
     if (connection.streams === 0) pooled.idleSince = this.cluster.reactor.now;
     if (connection.capacity <= 0) return;
-    if (this.#draining && this.#first === null) {
-      connection.drain();
+    if (this.#first === null && (this.#draining || this.cluster.retired)) {
+      // Nobody waits for it, and nobody will.
+      if (connection.streams === 0) connection.drain();
       return;
     }
     pooled.ready = true;
