@@ -117,6 +117,7 @@ export class Exchange
   #holdsRetry = false;
   #retriedStale = false;
   #bodyAttached = false;
+  #earlyTrailers: Fields | null = null;
   #relay: RequestRelay | null = null;
   #answered = false;
   #over = false;
@@ -383,8 +384,10 @@ export class Exchange
     if (this.#stream.requestEnded) return;
     if (!this.#bodyAttached) {
       this.#bodyAttached = true;
-      if (!this.#needsCopy()) return join(this.#stream.body, target.body);
+      // Trailers that came before there was anywhere to send the body wait in the relay for the body to have gone.
+      if (this.#earlyTrailers === null && !this.#needsCopy()) return join(this.#stream.body, target.body);
       this.#relay = new RequestRelay(this.#stream.body, this);
+      this.#relay.trailers = this.#earlyTrailers;
     }
     this.#relay!.attach(target);
   }
@@ -397,7 +400,8 @@ export class Exchange
 
   onRequestTrailers(_stream: ServerStream, trailers: Fields): void {
     if (this.#relay !== null) this.#relay.trailers = trailers;
-    this.#attempt?.stream?.sendTrailers(trailers);
+    else if (this.#bodyAttached) this.#attempt?.stream?.sendTrailers(trailers);
+    else this.#earlyTrailers = trailers;
   }
 
   /** The relay: the request is complete. */
@@ -494,7 +498,13 @@ export class Exchange
   }
 
   onFinished(subject: Attempt | ServerStream): void {
-    if (subject === this.#stream) this.#finish();
+    if (subject !== this.#stream) return;
+    // The client has the whole answer, so the backend is at its end, too, and its stream is about to say so. To give it up would cost the
+    // connection: HTTP/2 tells of this end while the backend's is still being passed on.
+    const attempt = this.#attempt;
+    this.#attempt = null;
+    if (attempt !== null && !attempt.over) this.#engine.linger(attempt);
+    this.#finish();
   }
 
   onFailed(attempt: Attempt, error: UpstreamError): void {

@@ -1,9 +1,9 @@
 // All requests under way in one proxy: what they share, and what bounds them.
 
 import { type Clock, systemClock } from "../../core/clock.ts";
-import type { Reactor, Timer } from "../../net/mod.ts";
+import type { Reactor, Runnable, Timer } from "../../net/mod.ts";
 import type { ServerStream } from "../stream.ts";
-import type { Cluster } from "../upstream/mod.ts";
+import type { Attempt, Cluster } from "../upstream/mod.ts";
 import type { Downstream } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import { HttpDate } from "./local_reply.ts";
@@ -35,9 +35,11 @@ export interface HttpExchangesOptions {
 }
 
 const IDLE_TIMEOUT_MS = 300_000;
+/** How long a backend may take to end an answer of which nothing is missing. */
+const LINGER_MS = 1_000;
 
 /** Takes requests and sees each to its end. */
-export class HttpExchanges {
+export class HttpExchanges implements Runnable {
   readonly reactor: Reactor;
   readonly clusters: ClusterSource;
   readonly observer: ExchangeObserver | null;
@@ -47,6 +49,7 @@ export class HttpExchanges {
   readonly #idleTimeoutMs: number;
   #first: Exchange | null = null;
   #active = 0;
+  readonly #lingering: Attempt[] = [];
   #sweep: Timer | null = null;
 
   constructor(options: HttpExchangesOptions) {
@@ -100,6 +103,20 @@ export class HttpExchanges {
     if (exchange.next) exchange.next.previous = exchange.previous;
     exchange.next = exchange.previous = null;
     this.#active--;
+  }
+
+  /** @internal An attempt whose answer the client has whole: nearly always it has ended by the end of this batch of events. */
+  linger(attempt: Attempt): void {
+    if (this.#lingering.length === 0) this.reactor.afterBatch(this);
+    this.#lingering.push(attempt);
+  }
+
+  /** @internal The reactor: the batch is over. */
+  run(): void {
+    for (const attempt of this.#lingering) {
+      if (!attempt.over) this.reactor.setTimer(LINGER_MS, () => attempt.cancel());
+    }
+    this.#lingering.length = 0;
   }
 
   /** One timer for the idleness of all streams: a look at each now and then costs less than a timer for each. */

@@ -33,6 +33,7 @@ export class RequestRelay {
   overflowed = false;
   /** The request's body is complete. */
   ended = false;
+  /** Set before the end is told. */
   trailers: Fields | null = null;
   /** The response may flow. */
   answering = false;
@@ -153,7 +154,11 @@ class DownSide extends Endpoint {
     const { relay } = this;
     if (relay.ended) return;
     relay.ended = true;
-    if (relay.trailers === null && relay.target?.open) relay.target.body.finish();
+    const target = relay.target;
+    if (target !== null && target.open) {
+      if (relay.trailers !== null) target.sendTrailers(relay.trailers);
+      else target.body.finish();
+    }
     relay.owner.onRequestBodyEnd();
   }
 

@@ -253,7 +253,6 @@ Deno.test("retry: per-try time-outs that use everything up are 504", async () =>
     }, async (lab) => {
       assert.match(await get(lab.port, "/"), /^HTTP\/1.1 504 [\s\S]*upstream request timeout$/);
       assert.match(lab.log[0], / 504 URX,UT upstream_per_try_timeout /);
-      assert.equal(backend.peers.length, 2);
     });
   } finally {
     await backend.close();
