@@ -2,13 +2,13 @@
 // file instead of from istiod. The access log goes to standard output.
 
 import { HttpExchanges } from "../../../src/http/exchange/mod.ts";
+import { RequestTelemetry } from "../../../src/http/telemetry/mod.ts";
 import { Clusters } from "../../../src/http/upstream/mod.ts";
 import type { WorkloadCertificate } from "../../../src/identity/types.ts";
 import type { ProxyResource, TlsSecret } from "../../../src/model/mod.ts";
 import { Reactor } from "../../../src/net/mod.ts";
 import { MeshState } from "../../../src/proxy/state/mod.ts";
 import { L7Proxy } from "../../../src/roles/waypoint/proxy.ts";
-import { ProxyTelemetry } from "../../../src/roles/waypoint/telemetry.ts";
 import { Logger } from "../../../src/telemetry/logger.ts";
 import { Registry } from "../../../src/telemetry/metrics.ts";
 
@@ -26,11 +26,10 @@ const logger = new Logger("bench", {
 const reactor = new Reactor({ logger }), mesh = new MeshState(), secrets = new Map<string, TlsSecret>();
 const certificate = () => workload;
 const clusters = new Clusters({ reactor, mesh, certificate, secret: (name) => secrets.get(name), logger });
-const telemetry = new ProxyTelemetry({
+const telemetry = new RequestTelemetry({
   reactor,
   registry: new Registry(),
-  mesh,
-  self: {
+  self: () => ({
     use: "gateway",
     nodeId: "router~127.0.0.1~gateway.bench~bench.svc.cluster.local",
     workloadName: "gateway",
@@ -41,10 +40,10 @@ const telemetry = new ProxyTelemetry({
     meshId: "cluster.local",
     principal: workload.id,
     network: "",
-  },
+  }),
   logger,
 });
-const exchanges = new HttpExchanges({ reactor, clusters, observer: telemetry.observer });
+const exchanges = new HttpExchanges({ reactor, clusters, observer: telemetry });
 reactor.start();
 const proxy = new L7Proxy({
   reactor,
@@ -54,7 +53,7 @@ const proxy = new L7Proxy({
   network: "",
   certificate,
   secrets,
-  tcp: telemetry.tcp,
+  tcp: { onOpened: () => {}, onDone: () => {} },
   logger,
   hbone: { address: "127.0.0.1", port: hbone },
   gatewayHost: "127.0.0.1",
