@@ -230,5 +230,7 @@ export class Informer<T extends KubeObject = KubeObject> {
 
 function sameVersion(a: KubeObject | undefined, b: KubeObject): boolean {
   return a !== undefined && a.metadata.resourceVersion !== undefined &&
-    a.metadata.resourceVersion === b.metadata.resourceVersion && a.metadata.uid === b.metadata.uid;
+    a.metadata.resourceVersion === b.metadata.resourceVersion && a.metadata.uid === b.metadata.uid &&
+    // Read in another version of its type; transforms may have left it out.
+    (a.apiVersion === undefined || b.apiVersion === undefined || a.apiVersion === b.apiVersion);
 }

@@ -238,3 +238,103 @@ Deno.test("a waypoint becomes Programmed with its proxy, serves what asks for it
     assert.deepEqual(kinds().filter((one) => one.includes("web.default")), []);
   });
 });
+
+Deno.test("what is deployed is put back, follows its parameters, and nothing of others is touched", async () => {
+  await using lab = await ApiLab.start();
+  await installGatewayApi(lab);
+  const { client } = lab, type = RESOURCES;
+  // A user's own Service has the name.
+  await client.create(type.services, {
+    metadata: { namespace: "default", name: "web-istio" },
+    spec: { ports: [{ port: 1234 }] },
+  });
+  await using istiod = await IstiodProcess.start(await lab.kubeconfig());
+  await istiod.ready();
+  await client.create(GATEWAYS, {
+    metadata: { namespace: "default", name: "web", labels: { team: "blue" } },
+    spec: {
+      gatewayClassName: "istio",
+      infrastructure: { parametersRef: { group: "", kind: "ConfigMap", name: "options" } },
+      listeners: [{ name: "http", port: 80, protocol: "HTTP" }],
+    },
+  });
+  const accepted = () =>
+    eventually(async () => {
+      const { status } = (await client.get(GATEWAYS, "default", "web"))!;
+      const { status: value, reason, message } = status.conditions.find((one: Condition) => one.type === "Accepted");
+      assert.notEqual(reason, "Pending");
+      return [value, reason, message];
+    });
+  assert.deepEqual(await accepted(), [
+    "False",
+    "InvalidParameters",
+    'invalid parametersRef: ConfigMap "default/options" not found',
+  ]);
+  assert.equal(await client.get(type.deployments, "default", "web-istio"), undefined);
+
+  const options = (deployment: string) => ({
+    metadata: { namespace: "default", name: "options" },
+    data: { deployment },
+  });
+  await client.create(type.configMaps, options("spec: { replicas: 3 }"));
+  const replicas = async () => (await client.get(type.deployments, "default", "web-istio"))?.spec.replicas;
+  await eventually(async () => assert.equal(await replicas(), 3));
+  await eventually(async () => assert.equal((await accepted())[0], "True"));
+  await istiod.line("an object of this name is somebody else's and is left alone");
+  assert.equal((await client.get(type.services, "default", "web-istio"))?.spec.ports[0].port, 1234);
+
+  await client.patch(type.configMaps, "default", "options", "merge", { data: { deployment: "spec: { replicas: 2 }" } });
+  await eventually(async () => assert.equal(await replicas(), 2));
+  // What the API will not have is told, and others do not wait for it.
+  await client.patch(type.configMaps, "default", "options", "merge", {
+    data: { deployment: "spec: { replicas: many }" },
+  });
+  await eventually(async () => {
+    const [value, reason, message] = await accepted();
+    assert.deepEqual([value, reason], ["False", "InvalidParameters"]);
+    assert.match(message, /^cannot deploy: /);
+  });
+  await client.create(GATEWAYS, waypoint("wp"));
+  await eventually(async () => assert.ok(await client.get(type.services, "default", "wp")));
+
+  // Somebody changes and deletes what is ours.
+  await client.patch(type.services, "default", "wp", "merge", {
+    spec: { selector: { "gateway.networking.k8s.io/gateway-name": "x" } },
+  });
+  await client.delete(type.serviceAccounts, "default", "wp");
+  await client.delete(type.deployments, "default", "wp");
+  await eventually(async () => {
+    const service = await client.get(type.services, "default", "wp");
+    assert.equal(service?.spec.selector["gateway.networking.k8s.io/gateway-name"], "wp");
+    assert.ok(await client.get(type.serviceAccounts, "default", "wp"));
+    assert.ok(await client.get(type.deployments, "default", "wp"));
+  });
+});
+
+Deno.test("Gateway API v0.6.2 serves, and a newer version is taken up when it comes", async () => {
+  await using lab = await ApiLab.start();
+  const old = gatewayApiDefinitions().filter(({ metadata }) =>
+    /^(gatewayclasses|gateways|httproutes)\./.test(metadata.name)
+  );
+  for (const definition of old) {
+    const versions = definition.spec.versions.filter(({ name }: any) => name === "v1beta1");
+    assert.equal(versions.length, 1);
+    await lab.client.create(RESOURCES.crds, {
+      ...definition,
+      spec: { ...definition.spec, versions: [{ ...versions[0], storage: true }] },
+    } as KubeObject);
+  }
+  await using istiod = await IstiodProcess.start(await lab.kubeconfig());
+  await istiod.ready();
+  const beta = gatewayType("gateways", "Gateway", true, "v1beta1");
+  await eventually(() => lab.client.create(beta, waypoint("wp")));
+  const owner = async () => (await lab.client.get(RESOURCES.services, "default", "wp"))?.metadata.ownerReferences?.[0];
+  await eventually(async () => assert.equal((await owner())?.apiVersion, "gateway.networking.k8s.io/v1beta1"));
+  await eventually(async () => {
+    const conditions: Condition[] = (await lab.client.get(beta, "default", "wp"))?.status?.conditions;
+    assert.ok(said(conditions).includes("Accepted True Accepted"), JSON.stringify(conditions));
+  });
+  const [definition] = gatewayApiDefinitions().filter(({ metadata }) => metadata.name.startsWith("gateways."));
+  await lab.client.patch(RESOURCES.crds, undefined, definition.metadata.name, "merge", { spec: definition.spec });
+  await eventually(async () => assert.equal((await owner())?.apiVersion, "gateway.networking.k8s.io/v1"));
+});

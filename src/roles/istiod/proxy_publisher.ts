@@ -36,7 +36,7 @@ export class ProxyPublisher {
   readonly source: ProxyResourceSource;
   readonly #options: ProxyPublisherOptions;
   readonly #targets = new Map<string, ProxyTarget>();
-  /** What was said of clients that get nothing: each reason once. */
+  /** What was said of clients that get nothing, each reason once; "" for those that got something. */
   readonly #refused = new WeakMap<XdsClientInfo, string>();
   #onStatuses: ((statuses: readonly RoutingStatus[]) => void) | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -109,12 +109,19 @@ export class ProxyPublisher {
   #groupOf(client: XdsClientInfo): string | undefined {
     const identified = identifyProxy(client, this.#options.inputs);
     if ("target" in identified) {
-      this.#refused.delete(client);
+      this.#refused.set(client, "");
       const key = targetKey(identified.target);
       this.#targets.set(key, identified.target);
       return key;
     }
-    if (this.#refused.get(client) !== identified.refused) {
+    const said = this.#refused.get(client);
+    if (said === "") {
+      this.#refused.set(client, identified.refused);
+      this.#options.logger.debug("a proxy keeps the configuration that it has", {
+        node: client.nodeId,
+        reason: identified.refused,
+      });
+    } else if (said !== identified.refused) {
       this.#refused.set(client, identified.refused);
       this.#options.logger.warn("a client gets no configuration of a proxy", {
         node: client.nodeId,

@@ -132,7 +132,8 @@ export class StatusWriter {
     return {
       ...condition,
       // Kubernetes' own conditions have numbers, those of istio.io texts.
-      observedGeneration: kind === "Service" ? generation : String(generation),
+      // Services have no generation.
+      observedGeneration: kind === "Service" ? generation || undefined : String(generation),
       lastTransitionTime: old?.status === condition.status ? old.lastTransitionTime ?? now : now,
     };
   }
