@@ -338,3 +338,102 @@ Deno.test("Gateway API v0.6.2 serves, and a newer version is taken up when it co
   await lab.client.patch(RESOURCES.crds, undefined, definition.metadata.name, "merge", { spec: definition.spec });
   await eventually(async () => assert.equal((await owner())?.apiVersion, "gateway.networking.k8s.io/v1"));
 });
+
+Deno.test("secrets reach gateways that may have them, and nobody else; they follow their grant", async () => {
+  await using lab = await ApiLab.start();
+  await installGatewayApi(lab);
+  const { client } = lab, secrets = RESOURCES.secrets;
+  const certificate = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+  const key = certificate.replaceAll("CERTIFICATE", "PRIVATE KEY");
+  const tls = (namespace: string, name: string) =>
+    client.create(secrets, {
+      metadata: { namespace, name },
+      type: "kubernetes.io/tls",
+      data: { "tls.crt": btoa(certificate), "tls.key": btoa(key) },
+    });
+  await client.create(RESOURCES.namespaces, { metadata: { name: "certs" } });
+  await tls("default", "own");
+  await tls("certs", "lent");
+  await tls("istio-system", "classic");
+  await using istiod = await IstiodProcess.start(await lab.kubeconfig());
+  const { secureGrpc, monitoring } = await istiod.ready();
+  const listener = (name: string, port: number, certificate: object) => ({
+    name,
+    port,
+    protocol: "HTTPS",
+    hostname: `${name}.test`,
+    tls: { mode: "Terminate", certificateRefs: [certificate] },
+  });
+  await client.create(GATEWAYS, {
+    metadata: { namespace: "default", name: "web" },
+    spec: {
+      gatewayClassName: "istio",
+      listeners: [listener("own", 443, { name: "own" }), listener("lent", 8443, { name: "lent", namespace: "certs" })],
+    },
+  });
+  const pod = await run(lab, "web", "10.244.0.20", "web-istio");
+  const root = await lab.root();
+  const at = async (namespace: string, account: string, of: { name: string; uid: string }) =>
+    controlPlane(secureGrpc, root, await lab.token(namespace, account, { pod: of }));
+  await using view = new ProxyView(await at("default", "web-istio", pod), "web-istio-1.default", "router");
+  const held = (of: ProxyView) => [...of.resources.keys()].filter((name) => name.startsWith("secret/")).sort();
+  await eventually(() => assert.deepEqual(held(view), ["secret/kubernetes://default/own"]));
+  const grants = gatewayType("referencegrants", "ReferenceGrant", true, "v1beta1");
+  await client.create(grants, {
+    metadata: { namespace: "certs", name: "g" },
+    spec: {
+      from: [{ group: "gateway.networking.k8s.io", kind: "Gateway", namespace: "default" }],
+      to: [{ group: "", kind: "Secret", name: "lent" }],
+    },
+  });
+  await eventually(() =>
+    assert.deepEqual(held(view), ["secret/kubernetes://certs/lent", "secret/kubernetes://default/own"])
+  );
+  await client.delete(grants, "certs", "g");
+  await eventually(() => assert.deepEqual(held(view), ["secret/kubernetes://default/own"]));
+
+  // A pod that puts the Gateway's label on, with an account that may not read Secrets.
+  const thief = await lab.pod("thief", {
+    ip: "10.244.0.66",
+    serviceAccount: "thief",
+    labels: { "gateway.networking.k8s.io/gateway-name": "web" },
+  });
+  await using stolen = new ProxyView(await at("default", "thief", thief), "thief.default", "router");
+  await eventually(() => assert.ok(stolen.resources.has("settings/mesh")));
+
+  // Classic gateways: the account of one has the Role, that of the other has not.
+  const labels = { istio: "ingressgateway" }, namespace = "istio-system";
+  const classic = await lab.pod("ingress-1", { namespace, ip: "10.244.0.30", serviceAccount: "ingress", labels });
+  const poor = await lab.pod("poor-1", { namespace, ip: "10.244.0.31", serviceAccount: "poor", labels });
+  const rbac = { group: "rbac.authorization.k8s.io", version: "v1", namespaced: true };
+  await client.create({ ...rbac, resource: "roles", kind: "Role" }, {
+    metadata: { namespace, name: "ingress-sds" },
+    rules: [{ apiGroups: [""], resources: ["secrets"], verbs: ["get", "watch", "list"] }],
+  });
+  await client.create({ ...rbac, resource: "rolebindings", kind: "RoleBinding" }, {
+    metadata: { namespace, name: "ingress-sds" },
+    roleRef: { apiGroup: rbac.group, kind: "Role", name: "ingress-sds" },
+    subjects: [{ kind: "ServiceAccount", name: "ingress", namespace }],
+  });
+  const istioGateways: Resource = { ...GATEWAYS, group: "networking.istio.io" };
+  await client.create(istioGateways, {
+    metadata: { namespace: "default", name: "classic" },
+    spec: {
+      selector: { istio: "ingressgateway" },
+      servers: [{
+        port: { number: 443, name: "https", protocol: "HTTPS" },
+        hosts: ["*"],
+        tls: { mode: "SIMPLE", credentialName: "classic" },
+      }],
+    },
+  });
+  await using ingress = new ProxyView(await at(namespace, "ingress", classic), "ingress-1.istio-system", "router");
+  await using without = new ProxyView(await at(namespace, "poor", poor), "poor-1.istio-system", "router");
+  await eventually(() => assert.deepEqual(held(ingress), ["secret/kubernetes://istio-system/classic"]));
+  await eventually(() => assert.ok([...without.resources.keys()].some((name) => name.startsWith("listener/"))));
+  for (const one of [stolen, without]) assert.deepEqual(held(one), []);
+
+  const dump = await (await fetch(`http://127.0.0.1:${monitoring}/debug/config_dump`)).text();
+  assert.match(dump, /kubernetes:\/\/default\/own/);
+  for (const line of [dump, ...istiod.lines]) assert.doesNotMatch(line, /PRIVATE KEY/);
+});

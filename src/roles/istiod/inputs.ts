@@ -117,11 +117,11 @@ const CONFIG_KEYS: readonly string[] = [
 
 /** A Secret with what gateways may serve with, and nothing else of it. */
 function leanSecret(object: KubeObject): KubeObject {
-  return { metadata: identity(object), type: object.type, data: only(object.data, SECRET_KEYS) };
+  return { kind: "Secret", metadata: identity(object), type: object.type, data: only(object.data, SECRET_KEYS) };
 }
 
 function leanConfigMap(object: KubeObject): KubeObject {
-  return { metadata: identity(object), data: only(object.data, CONFIG_KEYS) };
+  return { kind: "ConfigMap", metadata: identity(object), data: only(object.data, CONFIG_KEYS) };
 }
 
 function identity({ metadata }: KubeObject): KubeObject["metadata"] {
