@@ -267,8 +267,7 @@ export class Cluster {
     const kept = new Set<string>();
     const specs = found.specs.filter(({ weight }) => weight > 0);
     const locality = this.#destination.loadBalancer.locality;
-    const failover = this.#destination.outlierDetection !== undefined;
-    const { of, weights } = place(specs, locality, found.balancing, this.options.self?.(), failover);
+    const { of, weights } = place(specs, locality, found.balancing, this.options.self?.());
     this.#localityWeights = weights;
     this.#placed = [];
     specs.forEach((spec, i) => {

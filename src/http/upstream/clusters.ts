@@ -1,6 +1,6 @@
 import { systemClock } from "../../core/clock.ts";
 import { HbonePool } from "../../hbone/mod.ts";
-import type { Destination } from "../../model/mod.ts";
+import type { Destination, Workload } from "../../model/mod.ts";
 import { Cluster, type ClusterParts } from "./cluster.ts";
 import { defaultCodecs } from "./default_codecs.ts";
 import { Names, systemResolver } from "./names.ts";
@@ -25,6 +25,7 @@ export class Clusters {
   readonly #listed = new Map<Cluster, ReadonlySet<string>>();
   readonly #stale = new Set<Cluster>();
   readonly #off: (() => void) | undefined;
+  #self: Workload | undefined;
   #settling = false;
   #closed = false;
 
@@ -38,6 +39,7 @@ export class Clusters {
       names: new Names(resolver, clock, reactor, logger),
       onServices: (cluster) => this.#list(cluster),
     };
+    this.#self = options.self?.();
     this.#off = options.mesh.onChange?.((services) => this.#meshChanged(services));
   }
 
@@ -81,13 +83,11 @@ export class Clusters {
     return [...this.#clusters.values()].flatMap((cluster) => cluster.view());
   }
 
-  /** Our own workload has become known, or has moved: what is near may be another. */
-  selfChanged(): void {
-    this.#meshChanged(undefined);
-  }
-
   #meshChanged(services: ReadonlySet<string> | undefined): void {
-    if (services === undefined) {
+    // What is near depends on where we are, which the mesh may tell us late.
+    const self = this.#options.self?.();
+    if (services === undefined || !samePlace(self, this.#self)) {
+      this.#self = self;
       for (const cluster of this.#clusters.values()) this.#markStale(cluster);
       return;
     }
@@ -165,4 +165,11 @@ export class Clusters {
     this.#parts.names.close();
     this.#parts.tunnels.close();
   }
+}
+
+function samePlace(a: Workload | undefined, b: Workload | undefined): boolean {
+  if (a === b || a === undefined || b === undefined) return a === b;
+  const here = a.locality, there = b.locality;
+  return a.node === b.node && a.network === b.network && a.clusterId === b.clusterId &&
+    here?.region === there?.region && here?.zone === there?.zone && here?.subzone === there?.subzone;
 }

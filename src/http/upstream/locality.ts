@@ -20,9 +20,9 @@ export interface Placements {
 const EVERYWHERE: Placement = { priority: 0, rule: 0 };
 
 /**
- * Divides hosts by the destination's own setting, which wins, or else by the service's `trafficDistribution`.
+ * Divides hosts: by the weights of the destination's `distribute`, else in the order that the service prefers (`trafficDistribution`)
+ * unless the destination names regions to fail over to, else by distance where failover is on.
  *
- * @param failover whether the destination's failover is in force: it needs outlier detection to know what has failed
  * @param self our own workload; undefined when it is not known (yet): all are equally near
  */
 export function place(
@@ -30,16 +30,13 @@ export function place(
   setting: LocalityBalancing | undefined,
   service: LoadBalancing | undefined,
   self: Workload | undefined,
-  failover: boolean,
 ): Placements {
   const own = self?.locality;
-  if (setting) {
-    const rule = own && setting.distribute.find(({ from }) => covers(from, own));
-    if (rule) return distribute(specs, rule.to);
-    if (own && failover && setting.failoverEnabled) return byDistance(specs, setting, own);
-    return { of: specs.map(() => EVERYWHERE), weights: undefined };
-  }
-  if (self && service && service.routingPreference.length > 0) return byPreference(specs, service, self);
+  const rule = own && setting?.distribute.find(({ from }) => covers(from, own));
+  if (rule) return distribute(specs, rule.to);
+  const ordered = setting === undefined || setting.failover.length === 0;
+  if (self && ordered && service && service.routingPreference.length > 0) return byPreference(specs, service, self);
+  if (own && setting?.failoverEnabled) return byDistance(specs, setting, own);
   return { of: specs.map(() => EVERYWHERE), weights: undefined };
 }
 

@@ -240,7 +240,8 @@ export class HttpPool {
 
   #begin(carrier: Carrier): void {
     const { codecs, reactor } = this.cluster;
-    const connection = this.http2 ? codecs.http2(reactor, carrier) : codecs.http1(reactor, carrier);
+    const downgraded = carrier.tls !== null && carrier.tls.peer.alpn === "http/1.1";
+    const connection = this.http2 && !downgraded ? codecs.http2(reactor, carrier) : codecs.http1(reactor, carrier);
     const pooled = new PooledConnection(this, connection, carrier);
     connection.owner = pooled;
     this.#all.add(pooled);

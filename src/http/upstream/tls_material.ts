@@ -67,7 +67,7 @@ export class UpstreamTlsContexts {
       keyPem: mutual ? secret!.privateKey : "",
       rootsPem: tls.insecureSkipVerify ? "" : secret?.ca || systemRoots(),
     }, {
-      alpn: application === "raw" ? [] : [application],
+      alpn: protocols(destination, application),
       mutual: !tls.insecureSkipVerify,
       minVersion: "TLSv1_2",
       serverName: sni,
@@ -75,4 +75,10 @@ export class UpstreamTlsContexts {
     this.#contexts.set(application, { context, secret, sni });
     return context;
   }
+}
+
+/** Where HTTP/2 was only the client's choice, a server that has none may say so. */
+function protocols(destination: Destination, application: "h2" | "http/1.1" | "raw"): readonly string[] {
+  if (application === "raw") return [];
+  return application === "h2" && destination.protocol !== "HTTP2" ? ["h2", "http/1.1"] : [application];
 }

@@ -196,6 +196,44 @@ Deno.test("mesh: a host keeps its state while its description changes", async ()
   });
 });
 
+Deno.test("mesh: where we are decides what is near, even when we learn it late", async () => {
+  await withReactor(async (reactor) => {
+    const near = new LineServer(reactor, () => 200), far = new LineServer(reactor, () => 201);
+    const mesh = new MeshState();
+    const { clusters } = await lab(reactor, { mesh, self: () => mesh.workload("Kubernetes//Pod/default/self") });
+    const key = "default/web.default.svc.cluster.local";
+    const region = (name: string) => ({ region: name, zone: "", subzone: "" });
+    for (const [server, locality] of [[near, region("r1")], [far, region("r2")]] as const) {
+      mesh.upsertWorkload(workload(`web-${locality.region}`, "127.0.0.1", {
+        services: memberOf({ [key]: { 80: server.port } }),
+        tunnelProtocol: "NONE",
+        locality,
+      }));
+    }
+    mesh.upsertService(service("web", "", { 80: 8080 }));
+    mesh.changed();
+    clusters.apply([destination("web", {
+      endpoints: { kind: "service", service: key },
+      loadBalancer: { policy: "ROUND_ROBIN", locality: { failover: [], failoverEnabled: true, distribute: [] } },
+    })], []);
+    const statuses = async () => {
+      const seen = new Set<number>();
+      for (let i = 0; i < 8; i++) seen.add((await send(clusters, "web"))[0].status);
+      return [...seen].sort();
+    };
+    assert.deepEqual(await statuses(), [200, 201]);
+    mesh.upsertWorkload(workload("self", "127.0.0.9", { locality: region("r1") }));
+    mesh.changed();
+    assert.deepEqual(await statuses(), [200]);
+    mesh.upsertWorkload(workload("self", "127.0.0.9", { locality: region("r2") }));
+    mesh.changed();
+    assert.deepEqual(await statuses(), [201]);
+    clusters.close();
+    near.close();
+    far.close();
+  });
+});
+
 Deno.test("original: the address that the client asked for", async () => {
   await withReactor(async (reactor) => {
     const one = new LineServer(reactor, () => 200), two = new LineServer(reactor, () => 201);

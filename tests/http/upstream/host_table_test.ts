@@ -96,46 +96,51 @@ function setting(extra: Partial<LocalityBalancing>): LocalityBalancing {
 const scopes = (mode: LoadBalancing["mode"], ...routingPreference: LoadBalancing["routingPreference"]) =>
   ({ mode, routingPreference, healthPolicy: "ONLY_HEALTHY" }) satisfies LoadBalancing;
 
+const CLOSE = scopes("FAILOVER", "NETWORK", "REGION", "ZONE", "SUBZONE");
+
 /** Priorities in the order of PLACES; `-` for hosts that get nothing. */
-const PLACEMENTS: [string, LocalityBalancing | undefined, LoadBalancing | undefined, failover: boolean, string][] = [
-  ["nothing said", undefined, undefined, false, "0 0 0 0 0 0"],
-  ["failover by distance", setting({}), undefined, true, "0 1 2 3 3 3"],
-  ["failover to a region first", setting({ failover: [{ from: "r1", to: "r3" }] }), undefined, true, "0 1 2 4 3 4"],
-  ["failover without outlier detection", setting({}), undefined, false, "0 0 0 0 0 0"],
-  ["failover switched off", setting({ failoverEnabled: false }), undefined, true, "0 0 0 0 0 0"],
-  ["PreferClose", undefined, scopes("FAILOVER", "NETWORK", "REGION", "ZONE", "SUBZONE"), false, "0 1 2 3 3 3"],
-  ["PreferSameZone needs no outlier detection", undefined, scopes("FAILOVER", "ZONE"), false, "0 0 1 0 0 1"],
-  ["PreferSameNode", undefined, scopes("FAILOVER", "NODE"), false, "0 1 1 1 1 1"],
-  ["strict", undefined, scopes("STRICT", "NODE"), false, "0 - - - - -"],
+const PLACEMENTS: [string, LocalityBalancing | undefined, LoadBalancing | undefined, string][] = [
+  ["nothing said", undefined, undefined, "0 0 0 0 0 0"],
+  ["failover by distance", setting({}), undefined, "0 1 2 3 3 3"],
+  ["failover to a region first", setting({ failover: [{ from: "r1", to: "r3" }] }), CLOSE, "0 1 2 4 3 4"],
+  ["failover switched off", setting({ failoverEnabled: false }), undefined, "0 0 0 0 0 0"],
+  ["PreferClose", undefined, CLOSE, "0 1 2 3 3 3"],
+  ["PreferSameZone", undefined, scopes("FAILOVER", "ZONE"), "0 0 1 0 0 1"],
   [
-    "the destination's own setting wins",
-    setting({ failoverEnabled: false }),
-    scopes("STRICT", "NODE"),
-    true,
-    "0 0 0 0 0 0",
+    "PreferSameNode, with the failover that outlier detection brings",
+    setting({}),
+    scopes("FAILOVER", "NODE"),
+    "0 1 1 1 1 1",
   ],
+  ["strict", undefined, scopes("STRICT", "NODE"), "0 - - - - -"],
+  ["no preference", setting({}), scopes("UNSPECIFIED"), "0 1 2 3 3 3"],
   [
     "distribution: others get nothing",
     setting({ distribute: [{ from: "r1/z1/*", to: { "r1/*": 80, "r2/z1/s1": 20 } }] }),
-    undefined,
-    true,
+    CLOSE,
     "0 0 0 0 - -",
+  ],
+  [
+    "distribution from elsewhere",
+    setting({ distribute: [{ from: "r2", to: { "r1/*": 100 } }] }),
+    undefined,
+    "0 1 2 3 3 3",
   ],
 ];
 
-for (const [name, own, service, failover, want] of PLACEMENTS) {
+for (const [name, own, service, want] of PLACEMENTS) {
   Deno.test(`locality: ${name}`, () => {
-    const { of } = place(SPECS, own, service, SELF, failover);
+    const { of } = place(SPECS, own, service, SELF);
     assert.equal(of.map((one) => one?.priority ?? "-").join(" "), want);
   });
 }
 
 Deno.test("locality: distribution by the most precise rule; unknown ourselves, everything is near", () => {
   const own = setting({ distribute: [{ from: "r1", to: { "r1/*": 10, "r1/z1/s2": 30, "*": 60 } }] });
-  const { of, weights } = place(SPECS, own, undefined, SELF, false);
+  const { of, weights } = place(SPECS, own, undefined, SELF);
   assert.deepEqual(of.map((one) => one?.rule), [0, 1, 0, 2, 2, undefined]);
   assert.deepEqual(weights, [10, 30, 60]);
-  const unknown = place(SPECS, own, undefined, undefined, false);
+  const unknown = place(SPECS, own, undefined, undefined);
   assert.equal(unknown.weights, undefined);
   assert.deepEqual(unknown.of.map((one) => one?.priority), [0, 0, 0, 0, 0, 0]);
 });

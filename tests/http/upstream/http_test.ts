@@ -2,14 +2,18 @@
 
 import assert from "node:assert/strict";
 import { createServer, type Http2Server } from "node:http2";
+import { createServer as createSecureServer } from "node:https";
 import { createServer as createTcpServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import type { Attempt } from "../../../src/http/upstream/mod.ts";
 import { defaultCodecs } from "../../../src/http/upstream/default_codecs.ts";
-import { tap } from "../../../src/net/mod.ts";
-import { withReactor } from "../../hbone/support.ts";
+import { HboneServer } from "../../../src/hbone/mod.ts";
+import { listenTcp, tap } from "../../../src/net/mod.ts";
+import { forwardTo, testMaterial, withReactor } from "../../hbone/support.ts";
+import { testCa } from "../../identity/support.ts";
 import { eventually } from "../../support/eventually.ts";
-import { destination, lab, Recorder, send, statics } from "./support.ts";
+import { workload } from "../../support/model.ts";
+import { destination, endpoint, lab, Recorder, send, statics } from "./support.ts";
 
 const NAME = "web";
 
@@ -172,4 +176,99 @@ Deno.test("HTTP/2: an upgrade that the peer does not offer is refused, and other
     clusters.close();
   });
   await new Promise<void>((resolve) => server.close(() => resolve()));
+});
+
+/** A server of Deno's behind TLS, for `shop.example.com`. */
+async function secureServer(alpnH2: boolean): Promise<{ port: number; ca: string; close(): Promise<void> }> {
+  const ca = await testCa();
+  const pair = await ca.servingCertificate([{ dns: "shop.example.com" }], 3600_000, { kind: "EC", curve: "P-256" });
+  if (alpnH2) {
+    const server = Deno.serve(
+      { port: 0, hostname: "127.0.0.1", cert: pair.chainPem, key: pair.keyPem, onListen() {} },
+      async (request) => new Response(`${new URL(request.url).protocol} ${(await request.text()).length}`),
+    );
+    return { port: (server.addr as Deno.NetAddr).port, ca: ca.rootPem, close: () => server.shutdown() };
+  }
+  const server = createSecureServer({ cert: pair.chainPem, key: pair.keyPem }, (_request, response) => {
+    response.end("old");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    ca: ca.rootPem,
+    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  };
+}
+
+for (const protocol of ["HTTP1", "HTTP2", "USE_CLIENT"] as const) {
+  Deno.test(`TLS to a server that is not ours, ${protocol}`, async () => {
+    const server = await secureServer(true);
+    await withReactor(async (reactor) => {
+      const secret = { kind: "secret", name: "ca", certificateChain: "", privateKey: "", ca: server.ca } as const;
+      const { clusters } = await lab(reactor, { codecs: defaultCodecs, secret: () => secret });
+      clusters.apply([destination(NAME, {
+        hostname: "shop.example.com",
+        endpoints: statics(server.port),
+        protocol,
+        tls: { mode: "SIMPLE", sni: "", subjectAltNames: [], secret: "ca", insecureSkipVerify: false },
+      })], []);
+      const exchange = new Exchange("x".repeat(300_000));
+      exchange.downstreamVersion = "HTTP/2";
+      const [, attempt] = await send(clusters, NAME, exchange);
+      assert.equal(exchange.error, null);
+      assert.equal(exchange.body.split(" ")[1], "300000");
+      assert.equal(attempt.connection!.connection.version, protocol === "HTTP1" ? "HTTP/1.1" : "HTTP/2");
+      clusters.close();
+    });
+    await server.close();
+  });
+}
+
+Deno.test("TLS: a server without HTTP/2 is spoken to in HTTP/1.1 where the version was only the client's choice", async () => {
+  const server = await secureServer(false);
+  await withReactor(async (reactor) => {
+    const { clusters } = await lab(reactor, { codecs: defaultCodecs });
+    clusters.apply([destination(NAME, {
+      hostname: "shop.example.com",
+      endpoints: statics(server.port),
+      protocol: "USE_CLIENT",
+      tls: { mode: "SIMPLE", sni: "", subjectAltNames: [], insecureSkipVerify: true },
+    })], []);
+    const gets = Array.from({ length: 3 }, () => new Get());
+    for (const get of gets) get.downstreamVersion = "HTTP/2";
+    await Promise.all(gets.map((get) => send(clusters, NAME, get)));
+    assert.deepEqual(gets.map(({ body, error }) => body || error?.message), ["old", "old", "old"]);
+    clusters.close();
+  });
+  await server.close();
+});
+
+Deno.test("HBONE: large bodies both ways through a tunnel", async () => {
+  const material = await testMaterial();
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    async (request) => new Response(await request.bytes()),
+  );
+  await withReactor(async (reactor) => {
+    const hbone = new HboneServer({ reactor, onConnect: forwardTo(reactor) });
+    const listener = listenTcp(
+      reactor,
+      { address: "127.1.0.20", port: 15008 },
+      (socket) => hbone.serve(socket, material.server),
+    );
+    const { clusters, mesh } = await lab(reactor, { codecs: defaultCodecs });
+    mesh.upsertWorkload(workload("web-1", "127.1.0.20", { namespace: "depot", serviceAccount: "stock" }));
+    const { port } = server.addr as Deno.NetAddr;
+    clusters.apply([
+      destination(NAME, { endpoints: { kind: "static", endpoints: [endpoint("127.1.0.20", port)] } }),
+    ], []);
+    const upload = "0123456789".repeat(300_000);
+    const exchanges = Array.from({ length: 3 }, () => new Exchange(upload));
+    await Promise.all(exchanges.map((exchange) => send(clusters, NAME, exchange)));
+    for (const exchange of exchanges) assert.ok(exchange.body === upload, `${exchange.error} ${exchange.body.length}`);
+    clusters.close();
+    listener.close();
+    hbone.close();
+  });
+  await server.shutdown();
 });
