@@ -77,7 +77,7 @@ export class TestHome {
 
   /** Runs `ambientd` with these arguments to its end. */
   async cli(args: string[], options: { timeoutMs?: number } = {}): Promise<CliResult> {
-    const [program, ...rest] = commandUnderTest(args);
+    const [program, ...rest] = selfOf(args);
     const { code, stdout, stderr } = await new Deno.Command(program, {
       args: rest,
       env: this.env,
@@ -94,7 +94,7 @@ export class TestHome {
 }
 
 /** This checkout's `ambientd`, or what `AMBIENTD` says, such as the path of a compiled executable. */
-function commandUnderTest(args: string[]): string[] {
+export function selfOf(args: string[]): string[] {
   const other = Deno.env.get("AMBIENTD");
   return other ? [...other.split(" "), ...args] : selfCommand(args);
 }

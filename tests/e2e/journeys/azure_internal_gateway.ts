@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { type Journey, meshPods } from "./steps.ts";
+
+const LISTENERS = `ADDRESS PORT  MATCH DESTINATION
+        0     ALL   Cluster: connect_originate
+0.0.0.0 15021 ALL   Inline Route: /healthz/ready*
+0.0.0.0 15090 ALL   Inline Route: /stats/prometheus*
+`;
+
+/** S1, the cluster's side: an ingress gateway with a fixed internal address, whose ports are closed until a Gateway exists. */
+export const azureInternalGateway: Journey = async (shell) => {
+  await shell.type("kubectl get nodes -o wide", /control-plane.*Ready/);
+  const before = await shell.run("istioctl version");
+  assert.equal(before.code, 0);
+  assert.match(before.stdout + before.stderr, /no running Istio pods in namespace "istio-system"/);
+
+  await shell.type(
+    `istioctl install --set profile=ambient --set components.ingressGateways[0].enabled=true --set components.ingressGateways[0].name=istio-ingressgateway --skip-confirmation --set components.ingressGateways[0].k8s.service."loadBalancerIP="10.224.0.180 --set components.ingressGateways[0].k8s.service.serviceAnnotations."service\\.beta\\.kubernetes\\.io/azure-load-balancer-internal"=true`,
+    /Ingress gateways installed/,
+    /Installation complete/,
+  );
+  await meshPods(shell, { "istio-cni-node": 2, "istio-ingressgateway": 1, "istiod": 1, "ztunnel": 2 });
+
+  const service = JSON.parse(await shell.type("kubectl get svc istio-ingressgateway -n istio-system -o json"));
+  assert.equal(service.metadata.labels.app, "istio-ingressgateway");
+  assert.equal(service.metadata.annotations["service.beta.kubernetes.io/azure-load-balancer-internal"], "true");
+  assert.deepEqual(
+    service.spec.ports.map(({ name, port, targetPort }: any) => [name, port, targetPort]),
+    [["status-port", 15021, 15021], ["http2", 80, 8080], ["https", 443, 8443]],
+  );
+  assert.ok(service.spec.ports.every(({ nodePort }: any) => nodePort >= 30000));
+  assert.deepEqual(service.spec.selector, { app: "istio-ingressgateway", istio: "ingressgateway" });
+  const { type, loadBalancerIP, externalTrafficPolicy, ipFamilies, ipFamilyPolicy } = service.spec;
+  assert.deepEqual({ type, loadBalancerIP, externalTrafficPolicy, ipFamilies, ipFamilyPolicy }, {
+    type: "LoadBalancer",
+    loadBalancerIP: "10.224.0.180",
+    externalTrafficPolicy: "Cluster",
+    ipFamilies: ["IPv4"],
+    ipFamilyPolicy: "SingleStack",
+  });
+  await shell.type(
+    "kubectl get svc -n istio-system",
+    /istio-ingressgateway\s+LoadBalancer\s+\S+\s+10\.224\.0\.180\s+15021:\d+\/TCP,80:\d+\/TCP,443:\d+\/TCP/,
+    /istiod\s+ClusterIP\s+\S+\s+<none>\s+15010\/TCP,15012\/TCP,443\/TCP,15014\/TCP/,
+  );
+
+  const pod = (await shell.type(
+    "kubectl get pod -n istio-system -l app=istio-ingressgateway -o jsonpath='{.items[0].metadata.name}'",
+  )).trim();
+  const listeners = await shell.type(`istioctl proxy-config listener ${pod} -n istio-system`);
+  const table = (text: string) => text.split("\n").map((line) => line.trimEnd()).join("\n");
+  assert.equal(table(listeners), table(LISTENERS));
+
+  // The cloud's probe is answered; the ports that it would forward to are closed.
+  await shell.type("kubectl apply -f manifests/samples/sleep/sleep.yaml");
+  await shell.type("kubectl wait --for=condition=Available deployment/sleep --timeout=60s");
+  const status = (url: string) =>
+    `kubectl exec deploy/sleep -- curl -s -m 5 -o /dev/null -w '%{http_code}' ${url}; echo " exit $?"`;
+  await shell.until(status("http://10.224.0.180:15021/healthz/ready"), /^200 exit 0/);
+  for (const url of ["http://10.224.0.180/", "https://10.224.0.180/", "http://istio-ingressgateway.istio-system/"]) {
+    assert.match((await shell.run(status(url))).stdout, /^000 exit 7/, url);
+  }
+  await shell.type("kubectl delete -f manifests/samples/sleep/sleep.yaml --wait");
+  await shell.type("istioctl uninstall -y --purge");
+  assert.equal(
+    (await shell.type("kubectl get pods -n istio-system -o name --field-selector=status.phase=Running | cat")).match(
+      /ztunnel/,
+    ),
+    null,
+  );
+};
