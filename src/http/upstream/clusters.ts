@@ -83,6 +83,11 @@ export class Clusters {
     return [...this.#clusters.values()].flatMap((cluster) => cluster.view());
   }
 
+  /** Where we are is another than before, by other means than a change of the mesh. */
+  selfChanged(): void {
+    this.#meshChanged(undefined);
+  }
+
   #meshChanged(services: ReadonlySet<string> | undefined): void {
     // What is near depends on where we are, which the mesh may tell us late.
     const self = this.#options.self?.();
