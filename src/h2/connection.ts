@@ -329,7 +329,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     const stream = new H2Stream(this, id, null, this.#peerWindow, this.options.streamWindow);
     stream.headersReceived = true;
     this.#streams.set(id, stream);
-    if (ended) stream.remoteEnded = true;
+    if (ended) stream.endsAtOnce();
     this.reactor.wantMicrotasks();
     if (tooLarge) {
       this.#handler.onRefused?.("the headers are too large, or too many");
@@ -348,8 +348,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     if (stream.headersReceived) {
       if (!ended || malformedHeaders(fields, "trailers") !== undefined) return stream.malformed("malformed trailers");
       if (stream.expected > 0) return stream.malformed("a body is shorter than its Content-Length");
-      stream.handler?.onTrailers?.(stream, fields);
-      if (stream.open) stream.onRemoteEnd();
+      stream.onRemoteEnd(fields);
       return;
     }
     const problem = malformedHeaders(fields, "response");

@@ -54,6 +54,9 @@ export class H2Stream extends Endpoint {
   #uncredited = 0;
   /** Bytes that came before there was a partner. */
   #early: ByteQueue | null = null;
+  #remoteTrailers: HeaderFields | null = null;
+  /** The peer ended its side before there was a partner to be told. */
+  #untold = false;
   /** Bytes that wait for window; only {@linkcode push} and {@linkcode write} put any there. */
   #queue: ByteQueue | null = null;
   /** Bytes that somebody has looked at and given back; they go before all others. */
@@ -196,7 +199,11 @@ export class H2Stream extends Endpoint {
   override resume(): void {
     if (this.#unread !== null && this.partner !== null) this.#replay(this.#unread);
     const early = this.#early;
-    if (early === null || this.partner === null) return;
+    if (this.partner === null) return;
+    if (early === null) {
+      if (this.#untold) this.#tellEnd(this.partner);
+      return;
+    }
     while (early.size > 0 && this.open && this.partner !== null) {
       const at = early.first, bytes = early.firstLength;
       this.partner.push(at, bytes);
@@ -205,7 +212,8 @@ export class H2Stream extends Endpoint {
     if (early.size > 0) return;
     this.#early = null;
     if (!this.remoteEnded || !this.open) return;
-    this.partner?.finish();
+    if (this.partner === null) this.#untold = true;
+    else this.#tellEnd(this.partner);
     this.settle();
   }
 
@@ -233,11 +241,30 @@ export class H2Stream extends Endpoint {
     }
   }
 
-  /** The connection: the peer will send no more. */
-  onRemoteEnd(): void {
+  /** The connection: the peer's headers were all it has to say. */
+  endsAtOnce(): void {
     this.remoteEnded = true;
-    if (this.#early === null) this.partner?.finish();
+    this.#untold = true;
+  }
+
+  /** The connection: the peer will send no more. */
+  onRemoteEnd(trailers: HeaderFields | null = null): void {
+    this.remoteEnded = true;
+    this.#remoteTrailers = trailers;
+    if (this.#early === null) {
+      if (this.partner === null) this.#untold = true;
+      else this.#tellEnd(this.partner);
+    }
     this.settle();
+  }
+
+  /** After everything before it has been passed on. */
+  #tellEnd(partner: Endpoint): void {
+    this.#untold = false;
+    const trailers = this.#remoteTrailers;
+    this.#remoteTrailers = null;
+    if (trailers !== null) this.handler?.onTrailers?.(this, trailers);
+    partner.finish();
   }
 
   /** The connection: RST_STREAM from the peer. */

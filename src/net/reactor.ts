@@ -223,6 +223,7 @@ export class Reactor {
       this.#inBatch = true;
       this.#flush();
       this.#inBatch = false;
+      if (this.#again.length > 0) this.wake();
     });
   }
 

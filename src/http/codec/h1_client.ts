@@ -137,11 +137,6 @@ export class H1ClientConnection extends H1Connection implements ClientConnection
     if (body === BODY_NONE && stream.open) stream.onRemoteEnd();
   }
 
-  protected override onTrailers(stream: H1Stream, trailers: Fields): void {
-    const client = stream as H1ClientStream;
-    if (!client.discarding) client.handler?.onTrailers?.(client, trailers);
-  }
-
   protected override onBadBody(_stream: H1Stream, reason: string): void {
     this.#protocolError(`the upstream sent ${reason}`);
   }
@@ -345,6 +340,10 @@ export class H1ClientStream extends H1Stream implements ClientStream {
   /** The connection: the answer is no 101, so no bytes follow the request. */
   upgradeRefused(): void {
     if (this.upgrade !== "") this.begin(BODY_NONE, -1);
+  }
+
+  protected override onTrailers(trailers: Fields): void {
+    this.handler?.onTrailers?.(this, trailers);
   }
 
   /** The connection: over before its time. */

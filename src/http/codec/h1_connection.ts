@@ -48,7 +48,6 @@ export abstract class H1Connection implements TransportConsumer, Runnable {
   protected abstract readHead(at: number, end: number): number;
   /** The peer broke the rules within a body: `reason` says how. */
   protected abstract onBadBody(stream: H1Stream, reason: string): void;
-  protected abstract onTrailers(stream: H1Stream, trailers: Fields): void;
   /** Everything that came at once has been read; `rest` bytes are left. */
   protected abstract onInputRead(rest: number): void;
   /** Streams: a part of a body has come that nobody wants. */
@@ -165,18 +164,17 @@ export abstract class H1Connection implements TransportConsumer, Runnable {
         return end;
       }
       const after = HEAD.end;
-      if (HEAD.lines > 0) this.onTrailers(stream, trailerFields(at, this.inputEpoch));
-      if (!this.stopped) this.#endBody(stream);
+      this.#endBody(stream, HEAD.lines > 0 ? trailerFields(at, this.inputEpoch) : null);
       return after;
     }
   }
 
-  #endBody(stream: H1Stream): void {
+  #endBody(stream: H1Stream, trailers: Fields | null = null): void {
     if (this.reading !== stream) return;
     this.reading = null;
     this.#paused &= ~PAUSED_BY_BODY;
     if (this.#paused === 0) this.transport.resumeInput();
-    stream.onRemoteEnd();
+    stream.onRemoteEnd(trailers);
   }
 
   /** The peer has ended its side within a body that ends so. */

@@ -147,7 +147,8 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
     const body = head.upgrade === "" ? MESSAGE.body : BODY_NONE;
     const stream = new H1ServerStream(this, head, body === BODY_NONE, MESSAGE.keepAlive);
     this.#current = stream;
-    if (body === BODY_NONE) stream.remoteEnded = true;
+    if (head.upgrade !== "") stream.mayGoOn();
+    else if (body === BODY_NONE) stream.endsAtOnce();
     else {
       this.beginBody(stream, body, head.contentLength);
       this.#watch(this.options.stallTimeoutMs);
@@ -177,11 +178,6 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
   }
 
   protected override onInputRead(_rest: number): void {}
-
-  protected override onTrailers(stream: H1Stream, trailers: Fields): void {
-    const server = stream as H1ServerStream;
-    if (!server.discarding) server.handler?.onRequestTrailers?.(server, trailers);
-  }
 
   protected override onBadBody(stream: H1Stream, reason: string): void {
     const server = stream as H1ServerStream;
@@ -400,6 +396,10 @@ export class H1ServerStream extends H1Stream implements ServerStream {
     const output = this.connection.output;
     const start = output.reserve(ADDED);
     if (start !== 0) output.grew(lineEnd(writeStatusLine(100, start)) - start);
+  }
+
+  protected override onTrailers(trailers: Fields): void {
+    this.handler?.onRequestTrailers?.(this, trailers);
   }
 
   respond(head: ResponseHead, end: boolean): void {

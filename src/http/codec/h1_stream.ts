@@ -28,6 +28,9 @@ export abstract class H1Stream extends Endpoint {
   /** Received, and not yet passed on by the partner. */
   held = 0;
   #early: ByteQueue | null = null;
+  #remoteTrailers: Fields | null = null;
+  /** The peer's body ended before there was a partner to be told. */
+  #untold = false;
   /** Nobody wants the rest of the peer's body. */
   discarding = false;
 
@@ -164,7 +167,11 @@ export abstract class H1Stream extends Endpoint {
   override resume(): void {
     this.onWanted();
     const early = this.#early;
-    if (early === null || this.partner === null) return;
+    if (this.partner === null) return;
+    if (early === null) {
+      if (this.#untold) this.#tellPartner(this.partner);
+      return;
+    }
     while (early.size > 0 && this.open && this.partner !== null) {
       const at = early.first, bytes = early.firstLength;
       this.partner.push(at, bytes);
@@ -196,17 +203,41 @@ export abstract class H1Stream extends Endpoint {
     }
   }
 
+  /** The connection: the peer's message has no body. */
+  endsAtOnce(): void {
+    this.remoteEnded = true;
+    this.#untold = true;
+  }
+
+  /** The connection: the peer's message has no body, but raw bytes may follow when we agree to them. */
+  mayGoOn(): void {
+    this.remoteEnded = true;
+  }
+
   /** The connection: the peer's body is complete. */
-  onRemoteEnd(): void {
+  onRemoteEnd(trailers: Fields | null = null): void {
     if (this.remoteEnded) return;
     this.remoteEnded = true;
+    this.#remoteTrailers = trailers;
     if (this.#early === null) this.#tellEnd();
   }
 
   #tellEnd(): void {
-    if (!this.discarding) this.partner?.finish();
+    if (this.partner !== null && !this.discarding) this.#tellPartner(this.partner);
+    else this.#untold = true;
     this.h1.onRemoteDone(this);
   }
+
+  #tellPartner(partner: Endpoint): void {
+    this.#untold = false;
+    const trailers = this.#remoteTrailers;
+    this.#remoteTrailers = null;
+    if (trailers !== null) this.onTrailers(trailers);
+    partner.finish();
+  }
+
+  /** Subclasses: fields behind the peer's body, all of which has been passed on. */
+  protected abstract onTrailers(trailers: Fields): void;
 
   /** Whether the whole of the peer's body has been passed on. */
   get passedOn(): boolean {
