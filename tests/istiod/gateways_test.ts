@@ -322,7 +322,7 @@ Deno.test("Gateway API v0.6.2 serves, and a newer version is taken up when it co
     await lab.client.create(RESOURCES.crds, {
       ...definition,
       spec: { ...definition.spec, versions: [{ ...versions[0], storage: true }] },
-    } as KubeObject);
+    } as unknown as KubeObject);
   }
   await using istiod = await IstiodProcess.start(await lab.kubeconfig());
   await istiod.ready();

@@ -6,15 +6,7 @@ import { describeError, MeshError } from "../../core/errors.ts";
 import { Readiness } from "../../core/readiness.ts";
 import { VERSION } from "../../core/version.ts";
 import type { Authenticator } from "../../identity/authenticate.ts";
-import {
-  AmbientIndex,
-  type MeshSettings,
-  readRoutingSettings,
-  RoutingIndex,
-  type RoutingInputs,
-  type RoutingStatusKind,
-  type StatusReport,
-} from "../../index/mod.ts";
+import { AmbientIndex, type MeshSettings } from "../../index/mod.ts";
 import {
   type Change,
   DefinitionWatch,
@@ -32,22 +24,15 @@ import { DiscoveryServer } from "../../xds/server/server.ts";
 import type { IstiodConfig } from "./config.ts";
 import { DebugPages, debugReader } from "./debug_pages.ts";
 import { monitoringHandler, readinessHandler, type Served, serveHttp } from "./http.ts";
-import { GatewayClasses } from "./gateways/classes.ts";
-import { GatewayDeployer } from "./gateways/deployer.ts";
-import { gatewayFacts } from "./gateways/facts.ts";
-import type { RenderSettings } from "./gateways/render.ts";
 import { type Informers, newInformers, storesOf } from "./inputs.ts";
+import { L7Control } from "./l7_control.ts";
 import { defaultMeshConfig, type MeshConfig, readMeshConfig } from "./mesh_config.ts";
 import { podLookup } from "./pod_lookup.ts";
-import { isDeployed } from "./proxy_identity.ts";
-import { ProxyPublisher } from "./proxy_publisher.ts";
 import { Publisher } from "./publisher.ts";
-import { proxyImage } from "./proxy_image.ts";
 import { RootCa } from "./root_ca.ts";
 import { readRootSecret } from "./root_secret.ts";
 import { RootConfigMaps } from "./root_config_maps.ts";
-import { RoutingStatusWriter, type StatusSource } from "./routing_status_writer.ts";
-import { SecretAccess } from "./secret_access.ts";
+import type { StatusSources } from "./routing_status_writer.ts";
 import type { GrpcServed } from "./serving.ts";
 import { StatusWriter } from "./status_writer.ts";
 import { tokenReviewer } from "./token_review.ts";
@@ -98,37 +83,14 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
   const informers = newInformers(client, definitions, logger.child("kube")), inputs = storesOf(informers);
   let mesh = defaultMeshConfig(config);
   const index = new AmbientIndex(inputs, settingsOf(config, mesh));
-  const routing = new RoutingIndex(inputs, index, readRoutingSettings(mesh.raw, mesh.trustDomain).settings);
   const publisher = new Publisher(index, registry, logger.child("ambient"));
-  const proxies: ProxyPublisher = new ProxyPublisher({
-    inputs,
-    routing,
-    facts: gatewayFacts(inputs, config.domain, (gateway) => deployer.refusedOf(gateway)),
-    mayReadSecrets: (target) =>
-      isDeployed(target, inputs) ||
-      (target.kind === "gateway" && secretAccess.allowed(target.namespace, target.serviceAccount)),
-    logger: logger.child("gateway"),
-  });
-  const secretAccess = new SecretAccess({
-    client,
-    logger: logger.child("gateway"),
-    onChange: () => proxies.changed(),
-  });
-  let image = config.proxyImage;
-  const deployer: GatewayDeployer = new GatewayDeployer({
-    client,
-    inputs,
-    gateways: informers.gateways,
-    settings: () => renderSettings(config, mesh, inputs, image),
-    rootNamespace: () => mesh.rootNamespace,
-    logger: logger.child("gateway"),
-    onFacts: () => proxies.changed(),
-  });
-  publisher.onFlush(() => proxies.changed());
+  const sources = statusSources(informers);
+  const l7 = new L7Control({ client, config, informers, inputs, index, sources, mesh: () => mesh, logger });
+  publisher.onFlush(() => l7.proxies.changed());
   for (const name of Object.keys(informers) as (keyof Informers)[]) {
     informers[name].onChange((changes: readonly Change[]) => {
       publisher.changed(name, changes);
-      deployer.changed(name, changes);
+      l7.changed(name, changes);
     });
   }
   const controlPlane = JSON.stringify({
@@ -152,7 +114,7 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
     discovery,
     index,
     inputs,
-    proxies,
+    proxies: l7.proxies,
     mesh: () => mesh.raw,
     clusterId: config.clusterId,
     synced: () => readiness.ready,
@@ -160,7 +122,7 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
   const debug = pages.xdsHandler(mayRead);
   discovery.register(publisher.authorizations);
   discovery.register(publisher.addresses);
-  discovery.register(proxies.source);
+  discovery.register(l7.proxies.source);
 
   const http = {
     readiness,
@@ -186,13 +148,8 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
     try {
       mesh = text === undefined ? defaultMeshConfig(config) : await readMeshConfig(text, config);
       index.configure(settingsOf(config, mesh));
-      const { settings, problems } = readRoutingSettings(mesh.raw, mesh.trustDomain);
-      routing.configure(settings);
-      if (problems.length > 0) {
-        logger.warn("parts of the mesh configuration cannot be used", { problems: problems.join("; ") });
-      }
+      l7.configure();
       publisher.schedule();
-      deployer.refresh();
     } catch (error) {
       logger.error("cannot use the mesh configuration; the last good one stays", { error: describeError(error) });
     }
@@ -234,17 +191,9 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
         onChange: () => configMaps.refresh(),
       }));
     loading.catch(() => {});
-    const sources = statusSources(informers);
     const statuses = new StatusWriter({ client, logger: logger.child("status"), sources });
-    const routingStatuses = new RoutingStatusWriter({ client, logger: logger.child("status"), sources });
-    const classes = new GatewayClasses({
-      client,
-      classes: informers.gatewayClasses,
-      logger: logger.child("gateway"),
-    });
-    if (image === "") image = await until(signal, proxyImage(client, config, logger));
-    deployer.start();
-    closers.push(() => deployer.stop());
+    l7.start();
+    closers.push(() => l7.stop());
     const configMaps = new RootConfigMaps({
       client,
       logger: logger.child("rootcert"),
@@ -265,22 +214,16 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
         // Roots first: proxies cannot start without.
         const writing: Promise<void>[] = [configMaps.lead(leading)];
         // What is not known yet must not be taken for what is not there.
-        await Promise.race([
-          opened,
-          new Promise<void>((resolve) => leading.addEventListener("abort", () => resolve())),
-        ]);
+        await Promise.race([opened, aborted(leading)]);
         if (!leading.aborted) {
+          writing.push(l7.lead(leading));
           if (config.status) {
             statuses.reportAll(publisher.onStatuses((reports, removed) => statuses.report(reports, removed)));
             writing.push(statuses.lead(leading));
           }
-          // What others wait for (`kubectl wait`, waypoints that are ready) is no comfort that can be switched off.
-          proxies.onStatuses((all) => routingStatuses.report(all));
-          writing.push(routingStatuses.lead(leading), classes.lead(leading), deployer.lead(leading));
         }
         await Promise.all(writing);
         publisher.onStatuses(undefined);
-        proxies.onStatuses(undefined);
       },
     });
     election.start();
@@ -342,7 +285,6 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
       for (const close of closers.reverse()) await close();
       discovery.close();
       await Promise.all(grpcServers.map((server) => server.close(graceMs)));
-      proxies.close();
       await Promise.all([definitions, ...Object.values(informers)].map((informer) => informer.stop()));
       await Promise.all(servers.map((server) => server.close()));
       client.close();
@@ -350,31 +292,8 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
   };
 }
 
-function renderSettings(
-  config: IstiodConfig,
-  mesh: MeshConfig,
-  inputs: RoutingInputs,
-  image: string,
-): RenderSettings {
-  const revision = config.revision || "default", suffix = revision === "default" ? "" : `-${revision}`;
-  const { meshId } = (mesh.raw.defaultConfig ?? {}) as { meshId?: string };
-  return {
-    image,
-    imagePullPolicy: config.proxyPullPolicy || undefined,
-    revision,
-    controlPlane: `istiod${suffix}.${config.namespace}.svc:15012`,
-    clusterId: config.clusterId,
-    network: inputs.namespaces.get(mesh.rootNamespace)?.metadata.labels?.["topology.istio.io/network"] ?? "",
-    domain: config.domain,
-    trustDomain: mesh.trustDomain,
-    meshId: meshId ?? mesh.trustDomain,
-  };
-}
-
 /** Where the objects are whose statuses this role writes. */
-function statusSources(
-  informers: Informers,
-): Readonly<Record<RoutingStatusKind | StatusReport["kind"], StatusSource>> {
+function statusSources(informers: Informers): StatusSources {
   return {
     Gateway: informers.gateways,
     GatewayClass: informers.gatewayClasses,
@@ -431,4 +350,11 @@ async function until<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
     work,
     new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true })),
   ]);
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

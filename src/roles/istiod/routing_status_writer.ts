@@ -7,6 +7,7 @@ import {
   type RoutingStatus,
   routingStatusKey,
   type RoutingStatusKind,
+  type StatusReport,
 } from "../../index/mod.ts";
 import { isApiStatus, isRefusal, type KubeClient, type KubeObject, type Resource } from "../../kube/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -18,6 +19,9 @@ export interface StatusSource {
   readonly store: { get(key: string): KubeObject | undefined; values(): Iterable<KubeObject> };
   readonly type: Resource | undefined;
 }
+
+/** By the kinds of all statuses that istiod writes. */
+export type StatusSources = Readonly<Record<RoutingStatusKind | StatusReport["kind"], StatusSource>>;
 
 export interface RoutingStatusWriterOptions {
   readonly client: KubeClient;

@@ -23,11 +23,12 @@ const WRITERS: Readonly<Record<string, string>> = {
 };
 
 const WAYPOINT_BOUND = "istio.io/WaypointBound";
-/** Kinds with {@linkcode WAYPOINT_BOUND} while they ask for a waypoint, and who writes it. */
-const BOUND: Readonly<Record<string, string>> = {
-  Service: "istio-ambient-service",
-  ServiceEntry: "istio-ambient-service",
-  WorkloadEntry: "istio-ambient-workloadentry",
+/** What the index says of each kind while there is something to say, and who writes it: it goes when there is nothing more to say. */
+const OWNED: Readonly<Record<StatusReport["kind"], readonly [condition: string, fieldManager: string]>> = {
+  Service: [WAYPOINT_BOUND, "istio-ambient-service"],
+  ServiceEntry: [WAYPOINT_BOUND, "istio-ambient-service"],
+  WorkloadEntry: [WAYPOINT_BOUND, "istio-ambient-workloadentry"],
+  AuthorizationPolicy: ["ZtunnelAccepted", WRITERS.ZtunnelAccepted],
 };
 
 /** Writes what the index reports, where it differs from what the object says. Runs while this replica leads. */
@@ -51,10 +52,10 @@ export class StatusWriter {
   reportAll(reports: readonly StatusReport[]): void {
     const known = new Set(reports.map(({ kind, namespace, name }) => `${kind}/${namespace}/${name}`));
     const stale: string[] = [];
-    for (const kind of Object.keys(BOUND) as StatusReport["kind"][]) {
+    for (const kind of Object.keys(OWNED) as StatusReport["kind"][]) {
       for (const object of this.#options.sources[kind].store.values()) {
         const key = `${kind}/${objectKey(object)}`;
-        if (!known.has(key) && conditionOf(object, WAYPOINT_BOUND)) stale.push(key);
+        if (!known.has(key) && conditionOf(object, OWNED[kind][0])) stale.push(key);
       }
     }
     this.report(reports, stale);
@@ -78,10 +79,10 @@ export class StatusWriter {
     if (!object || !type) return;
     try {
       if (report) await this.#apply(report, object, signal);
-      else if (Object.hasOwn(BOUND, kind) && conditionOf(object, WAYPOINT_BOUND)) {
+      else if (conditionOf(object, OWNED[kind][0])) {
         // A field manager that applies nothing takes away what it applied.
         await this.#options.client.apply(type, identity(object), {
-          fieldManager: BOUND[kind],
+          fieldManager: OWNED[kind][1],
           subresource: "status",
           signal,
         });
