@@ -46,6 +46,12 @@ export class UserShell {
     this.#env[name] = value;
   }
 
+  /** Puts a file into the user's home; returns its path. */
+  file(name: string, text: string): string {
+    Deno.writeTextFileSync(`${this.#env.HOME}/${name}`, text);
+    return `${this.#env.HOME}/${name}`;
+  }
+
   /** Types a command (or several lines) and waits for its end, whatever its exit code. */
   async run(script: string, options: { timeoutMs?: number; cwd?: string } = {}): Promise<Typed> {
     const { code, stdout, stderr } = await new Deno.Command("bash", {

@@ -47,12 +47,11 @@ export const eksBookinfo: Journey = async (shell) => {
   );
   await shell.type("istioctl verify-install");
   await meshPods(shell, { istiod: 1, ztunnel: 2, "istio-cni-node": 2, "istio-ingressgateway": 1 });
+  const list = { apiVersion: "v1", kind: "List", items: gatewayApiDefinitions() };
+  const definitions = shell.file("gateway-api.json", JSON.stringify(list));
   await shell.type(
-    `kubectl get crd gateways.gateway.networking.k8s.io &> /dev/null || { cat <<'EOF' | kubectl apply -f -
-${JSON.stringify({ apiVersion: "v1", kind: "List", items: gatewayApiDefinitions() })}
-EOF
-}`,
-    /httproutes.gateway.networking.k8s.io (created|unchanged)/,
+    `kubectl get crd gateways.gateway.networking.k8s.io &> /dev/null || { cat ${definitions} | kubectl apply -f -; }`,
+    /^(.*httproutes.gateway.networking.k8s.io created.*)?$/s,
   );
   await deploySamples(shell);
   await shell.until(
@@ -78,7 +77,7 @@ EOF
   await enrol(shell);
   assert.equal(await podFacts(shell), before, "no pod restarted to join");
   await shell.until(page("sleep", gateway), TITLE);
-  await shell.until("kubectl logs -l app=ztunnel -n istio-system --tail 100", /dst\.service="productpage\.default/);
+  await shell.until("kubectl logs -l app=ztunnel -n istio-system --tail 100", /dst\.service="details\.default/);
 
   await shell.type(`kubectl apply -f - <<'EOF'\n${L4}\nEOF`);
   await refused(shell, "sleep");
