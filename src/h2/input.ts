@@ -68,9 +68,11 @@ export class H2Input {
   #selfDependent = false;
   #continuations = 0;
   #fields: [string, string][] = [];
+  #regular = 0;
   readonly #maxFields: number;
   readonly #collect = (name: string, value: string): void => {
-    if (this.#fields.length <= this.#maxFields) this.#fields.push([name, value]);
+    if (name.charCodeAt(0) !== 0x3a) this.#regular++;
+    if (this.#regular <= this.#maxFields) this.#fields.push([name, value]);
   };
 
   constructor(sink: FrameSink, role: "client" | "server", options: H2Options) {
@@ -267,6 +269,7 @@ export class H2Input {
 
   #decode(source: Uint8Array, start: number, end: number, id: number): void {
     this.#fields = [];
+    this.#regular = 0;
     let tooLarge = false;
     try {
       this.#decoder.decode(source, start, end, this.#collect);
@@ -278,7 +281,7 @@ export class H2Input {
     }
     const fields = this.#fields;
     this.#fields = [];
-    if (fields.length > this.#maxFields) tooLarge = true;
+    if (this.#regular > this.#maxFields) tooLarge = true;
     this.#sink.onHeaderBlock(id, fields, this.#blockEnd, tooLarge, this.#selfDependent);
   }
 }

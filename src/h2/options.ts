@@ -16,7 +16,7 @@ export interface H2Options {
   readonly pingTimeoutMs: number;
   /** Server: takes CONNECT with `:protocol` (RFC 8441) and says so in SETTINGS. */
   readonly extendedConnect?: boolean;
-  /** Most fields of one header block, pseudo-headers included; as many as the list's size allows when absent. */
+  /** Most fields of one header block, pseudo-headers apart; as many as the list's size allows when absent. */
   readonly maxFields?: number;
 }
 

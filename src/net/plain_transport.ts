@@ -176,6 +176,10 @@ export class PlainTransport extends Transport implements Carried, Runnable {
     return this.#open;
   }
 
+  override endOutput(): void {
+    if (this.#open && !this.#finishing) this.#carrier.finish();
+  }
+
   override finish(): void {
     if (!this.#open || this.#finishing) return;
     this.#finishing = true;

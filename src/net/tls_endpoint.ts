@@ -71,7 +71,9 @@ export class TlsEndpoint extends Endpoint implements TransportConsumer {
   }
 
   onTransportClosed(error: MeshError<FlowErrorCode> | null): void {
-    this.#release(error);
+    // An orderly end of the transport is one of the stream only when both sides had finished.
+    const whole = this.#readEnded && this.#writeEnded;
+    this.#release(error ?? (whole ? null : flowError("closed", "the connection underneath went away")));
   }
 
   // --- sink

@@ -31,6 +31,8 @@ export class TlsSocket extends TlsTransport implements Pollable {
   #fd: number;
   #queue: ByteQueue | null = null;
   #carrierFinished = false;
+  /** The peer's FIN has come behind its close_notify; our own output may go on. */
+  #peerFinished = false;
   #linger: Timer | null = null;
 
   /** Takes the socket's descriptor over; the handshake begins at once. */
@@ -94,7 +96,8 @@ export class TlsSocket extends TlsTransport implements Pollable {
 
   #watch(): void {
     const waiting = this.#queue !== null && this.#queue.size > 0;
-    this.reactor.modify(this, this.#fd, (this.paused ? 0 : EPOLLIN) | (waiting ? EPOLLOUT : 0));
+    const reads = !this.paused && !this.#peerFinished;
+    this.reactor.modify(this, this.#fd, (reads ? EPOLLIN : 0) | (waiting ? EPOLLOUT : 0));
   }
 
   protected override watchInput(_on: boolean): void {
@@ -108,6 +111,7 @@ export class TlsSocket extends TlsTransport implements Pollable {
   protected override finishCarrier(): void {
     if (this.#carrierFinished || this.#fd < 0) return;
     this.#carrierFinished = true;
+    if (this.#peerFinished) return this.end(null, false);
     libc.shutdown(this.#fd, SHUT_WR);
     // Closing with unread input would reset the connection and could take our last words with it.
     this.#linger = this.reactor.setTimer(LINGER_MS, () => this.end(null, false));
@@ -117,7 +121,12 @@ export class TlsSocket extends TlsTransport implements Pollable {
     for (let i = 0; i < 4; i++) {
       const count = receiveSome(this.#fd, PLAIN, BATCH);
       if (count === WOULD_BLOCK) return;
-      if (count <= 0) return this.end(null, false);
+      if (count > 0) continue;
+      if (this.finishing) return this.end(null, false);
+      if (count < 0 || this.#peerFinished) return this.#broken(ECONNRESET);
+      // A half-close: its FIN would be reported for ever.
+      this.#peerFinished = true;
+      return this.#watch();
     }
   }
 

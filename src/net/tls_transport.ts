@@ -44,6 +44,7 @@ export abstract class TlsTransport extends Transport implements Runnable {
   #inputEnded = false;
   #endTold = false;
   #paused = false;
+  #outputEnded = false;
   #redeliver = false;
   #scheduled = false;
 
@@ -276,7 +277,7 @@ export abstract class TlsTransport extends Transport implements Runnable {
 
   override write(at: number, bytes: number): void {
     const ssl = this.ssl;
-    if (this.#handle === null || this.#finishing) return;
+    if (this.#handle === null || this.#outputEnded) return;
     while (bytes > 0) {
       const count = ssl.SSL_write(this.#handle, BASE + at, bytes);
       if (count <= 0) return this.fail("io", `cannot write: ${opensslReason()}`);
@@ -293,18 +294,24 @@ export abstract class TlsTransport extends Transport implements Runnable {
     else if (this.#handshake === null) this.consumer?.onWritable();
   }
 
-  override finish(): void {
-    if (this.#handle === null || this.#finishing) return;
-    this.#finishing = true;
-    if (this.#paused) {
-      this.#paused = false;
-      this.watchInput(true);
-    }
+  override endOutput(): void {
+    if (this.#handle === null || this.#outputEnded) return;
+    this.#outputEnded = true;
     this.ssl.ERR_clear_error();
     this.ssl.SSL_shutdown(this.#handle);
     this.ssl.ERR_clear_error();
     const records = this.ring.take();
     if (records > 0) this.sendRecords(records);
+  }
+
+  override finish(): void {
+    if (this.#handle === null || this.#finishing) return;
+    this.endOutput();
+    this.#finishing = true;
+    if (this.#paused) {
+      this.#paused = false;
+      this.watchInput(true);
+    }
     if (this.#handle !== null && this.drained) this.finishCarrier();
   }
 

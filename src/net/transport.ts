@@ -37,6 +37,8 @@ export abstract class Transport {
    */
   abstract pauseInput(): void;
   abstract resumeInput(): void;
+  /** Half-closes after what is queued: nothing more is written, and input goes on. */
+  abstract endOutput(): void;
   /** Orderly end in both directions, after what is queued. */
   abstract finish(): void;
   /** RST, at once. */

@@ -192,6 +192,10 @@ export class H1ClientConnection extends H1Connection implements ClientConnection
 
   override onLocalEnd(stream: H1Stream): void {
     this.output.schedule();
+    if ((stream as H1ClientStream).upgraded && !stream.remoteEnded) {
+      this.output.flush();
+      this.transport.endOutput();
+    }
     if (stream.passedOn) this.onRemoteDone(stream);
   }
 

@@ -30,6 +30,7 @@ import { BODY_PENDING, H1Stream } from "./h1_stream.ts";
 import { COMPLETE, HEAD, INCOMPLETE, parseRequestHead } from "./head_parser.ts";
 import type { HttpServerOptions } from "./options.ts";
 import { reasonOf, STATUS_LINE, writeStatusLine } from "./reasons.ts";
+import { acceptWebsocket } from "./websocket.ts";
 import { replyHead } from "./reply.ts";
 import { lineEnd, writeAscii, writeNumber } from "./wire.ts";
 
@@ -216,7 +217,8 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
 
   #answered(stream: H1ServerStream): void {
     if (!stream.remoteEnded) {
-      if (stream.upgraded || !stream.keepAlive || this.bodyToCome > MAX_DRAIN && this.bodyToCome !== Infinity) {
+      if (stream.upgraded) return this.transport.endOutput();
+      if (!stream.keepAlive || this.bodyToCome > MAX_DRAIN && this.bodyToCome !== Infinity) {
         return this.#finished(stream, false);
       }
       if (stream.discarding) return;
@@ -408,6 +410,7 @@ export class H1ServerStream extends H1Stream implements ServerStream {
     const output = connection.output;
     const start = output.reserve(fields.bound + ADDED);
     if (start === 0) return this.reset(streamError("overflow", "the head of an answer is too long", "internal"));
+    if (status === 101 && request.upgrade === "websocket") acceptWebsocket(request, fields);
     let at = fields.write(writeStatusLine(status, start));
     if (status === 101) {
       at = lineEnd(writeText(request.upgrade, writeAscii("connection: upgrade\r\nupgrade: ", at)));

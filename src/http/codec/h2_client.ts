@@ -22,7 +22,7 @@ export class H2ClientConnection implements ClientConnection, H2Handler {
   #draining = false;
 
   constructor(reactor: Reactor, transport: Transport, options: HttpClientOptions) {
-    this.h2 = new H2Connection(reactor, transport, "client", { ...options.h2, maxFields: options.maxFields + 1 }, this);
+    this.h2 = new H2Connection(reactor, transport, "client", { ...options.h2, maxFields: options.maxFields }, this);
   }
 
   get capacity(): number {

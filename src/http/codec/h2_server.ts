@@ -9,7 +9,7 @@ import type { Reactor } from "../../net/reactor.ts";
 import type { Timer } from "../../net/timers.ts";
 import type { Transport } from "../../net/transport.ts";
 import type { SocketAddress } from "../../sys/socket_address.ts";
-import { fieldName, Fields } from "../fields.ts";
+import { Fields } from "../fields.ts";
 import type { RequestHead, ResponseHead } from "../message.ts";
 import type {
   ConnectionContext,
@@ -23,7 +23,6 @@ import { streamError } from "./errors.ts";
 import { fieldsToList, problem, requestFromList, responseToList, trailersFromList } from "./h2_head.ts";
 import type { HttpServerOptions } from "./options.ts";
 import { replyHead } from "./reply.ts";
-import { websocketAccept } from "./websocket.ts";
 
 const encoder = new TextEncoder();
 const NO_FIELDS = new Fields();
@@ -50,7 +49,7 @@ export class H2ServerConnection implements ServerConnection, H2Handler {
     this.remote = transport.remote;
     this.local = transport.local;
     this.#idleSince = reactor.now;
-    this.h2 = new H2Connection(reactor, transport, "server", { ...options.h2, maxFields: options.maxFields + 5 }, this);
+    this.h2 = new H2Connection(reactor, transport, "server", { ...options.h2, maxFields: options.maxFields }, this);
     this.#timer = reactor.setTimer(this.#sweepMs(), () => this.#sweep());
   }
 
@@ -133,7 +132,6 @@ export class H2ServerConnection implements ServerConnection, H2Handler {
 
 /** A time-out of nothing. */
 const NEVER = 24 * 3600 * 1000;
-const WEBSOCKET_KEY = fieldName("sec-websocket-key"), WEBSOCKET_ACCEPT = fieldName("sec-websocket-accept");
 
 /** A request on an HTTP/2 connection, and its answer. */
 export class H2ServerStream implements ServerStream, H2StreamHandler {
@@ -248,10 +246,4 @@ export class H2ServerStream implements ServerStream, H2StreamHandler {
     if (error === null) handler?.onFinished?.(this);
     else handler?.onAborted?.(this, error);
   }
-}
-
-/** What a client of HTTP/1.1 expects in the answer to its WebSocket handshake when the upstream spoke HTTP/2, which has no such thing. */
-export function acceptWebsocket(request: RequestHead, fields: Fields): void {
-  const key = request.fields.get(WEBSOCKET_KEY);
-  if (key !== undefined && !fields.has(WEBSOCKET_ACCEPT)) fields.append(WEBSOCKET_ACCEPT, websocketAccept(key));
 }

@@ -232,6 +232,8 @@ export class MemoryTransport extends Transport {
     return this.open && !this.#finishing;
   }
 
+  override endOutput(): void {}
+
   override finish(): void {
     this.finished = this.#finishing = true;
   }
