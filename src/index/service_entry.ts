@@ -45,7 +45,7 @@ function readFields(object: KubeObject): ServiceEntryInfo {
     name,
     resolution: RESOLUTIONS.find((one) => one === spec.resolution) ?? "NONE",
     external: spec.location !== "MESH_INTERNAL" && spec.location !== 1,
-    hosts: [...new Set(hosts)].filter((host) => HOST.test(host)).slice(0, 256),
+    hosts: [...new Set(hosts)].filter((host) => host.length <= 253 && HOST.test(host)).slice(0, 256),
     ports: listOf(spec.ports).flatMap((port) => readPort(objectOf(port))),
     selector: Object.keys(selector).length > 0 ? selector : undefined,
     endpoints: listOf(spec.endpoints).map(objectOf),
@@ -88,7 +88,7 @@ export function buildEntryServices(
         hostname,
         addresses: automatic === undefined ? said : [{ network, address: automatic }],
         ports: ports.map(({ servicePort, targetPort, appProtocol }) => ({ servicePort, targetPort, appProtocol })),
-        subjectAltNames: listOf(spec.subjectAltNames).map(textOf).filter((text) => text !== ""),
+        subjectAltNames: listOf(spec.subjectAltNames).map(textOf).filter((text) => text !== "" && text.length <= 4096),
         weightedWaypoints: [],
         loadBalancing: info.resolution === "NONE"
           ? { routingPreference: [], mode: "PASSTHROUGH", healthPolicy: "ALLOW_ALL" }

@@ -104,7 +104,11 @@ interface Target {
 
 function targetsOf({ targetRef, targetRefs }: Record<string, unknown>): Target[] {
   const all = [...(isObject(targetRef) ? [targetRef] : []), ...(Array.isArray(targetRefs) ? targetRefs : [])];
-  return all.filter(isObject).map(({ kind, name }) => ({ kind: String(kind), name: String(name) }));
+  return all.filter(isObject).map(({ kind, name }) => ({ kind: text(kind), name: text(name) }));
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value) ?? "";
 }
 
 function rejected(message: string): StatusCondition {

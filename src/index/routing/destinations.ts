@@ -15,6 +15,7 @@ import { type Labels, selectorPair, selects } from "../labels.ts";
 import { podUid } from "../pod_workload.ts";
 import { labelsOf, objectOf, portOf, textOf } from "../read.ts";
 import { workloadEntryLabels, workloadEntryUid } from "../workload_entry.ts";
+import { readHostname } from "./hostname.ts";
 import { type ParsedDestinationRule, policyFor, type TrafficPolicy } from "./istio/destination_rule.ts";
 import type { RoutablePort, RoutableService } from "./services.ts";
 import type { World } from "./world.ts";
@@ -170,13 +171,14 @@ export class DestinationSet {
       return { kind: "dns", endpoints: [{ address: service.hostname, port: target, weight: 1 }] };
     }
     const endpoints = entry.endpoints.flatMap((fields): StaticEndpoint[] => {
-      const address = textOf(fields.address), ports = objectOf(fields.ports);
-      if (address === "" || !selects(labels, labelsOf(fields.labels))) return [];
+      const written = textOf(fields.address), ports = objectOf(fields.ports);
+      const address = canonicalIp(written) ?? readHostname(written);
+      if (address === undefined || !selects(labels, labelsOf(fields.labels))) return [];
       const own = Object.hasOwn(ports, port.name) ? portOf(ports[port.name]) : undefined;
       const [region = "", zone = "", subzone = ""] = textOf(fields.locality).split("/");
       const { weight } = fields;
       return [{
-        address: canonicalIp(address) ?? address,
+        address,
         port: own ?? target,
         weight: typeof weight === "number" && Number.isInteger(weight) && weight > 0 ? weight : 1,
         ...(region ? { locality: { region, zone, subzone } } : {}),

@@ -63,10 +63,13 @@ function build(
     origin,
     match: trimmed(sourceNamespace === undefined ? match : { ...match, sourceNamespace }),
     action,
-    requestHeaders: rule.requestHeaders,
-    responseHeaders: rule.responseHeaders,
-    cors: rule.cors,
-    fault: rule.fault,
+    // What a broken rule holds may be what broke it.
+    ...(rule.broken ? {} : {
+      requestHeaders: rule.requestHeaders,
+      responseHeaders: rule.responseHeaders,
+      cors: rule.cors,
+      fault: rule.fault,
+    }),
   }));
 }
 
@@ -93,14 +96,12 @@ function actionOf(
   if (rule.direct) return rule.direct;
   return {
     kind: "forward",
-    destinations: rule.backends.map(({ weight, requestHeaders, responseHeaders }, i): WeightedDestination => ({
-      ...("destination" in backends[i]
-        ? { destination: backends[i].destination }
-        : { destination: "", invalid: backends[i].invalid }),
-      weight,
-      requestHeaders,
-      responseHeaders,
-    })),
+    destinations: rule.backends.map(({ weight, requestHeaders, responseHeaders }, i): WeightedDestination => {
+      const found = backends[i];
+      return "destination" in found
+        ? { destination: found.destination, weight, requestHeaders, responseHeaders }
+        : { destination: "", invalid: found.invalid, weight };
+    }),
     rewrite: rule.rewrite,
     timeoutMs: rule.timeoutMs,
     retry: rule.retry ?? DEFAULT_RETRY,

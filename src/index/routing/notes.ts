@@ -20,6 +20,9 @@ export class Notes {
   }
 }
 
+/** Ten years: longer than anybody waits, and within what timers and JSON take. */
+const MAX_MS = 315_360_000_000;
+
 /** A value for a message, cut short. */
 export function shown(value: unknown): string {
   return JSON.stringify(value)?.slice(0, 80) ?? "undefined";
@@ -63,10 +66,11 @@ export class Fields {
     this.notes.add(`${this.at(field)} is not supported`);
   }
 
-  text(field: string, fallback = ""): string {
+  /** A text that is not longer than `most`. */
+  text(field: string, fallback = "", most = 4096): string {
     const value = this.#object[field];
     if (value === undefined || value === null) return fallback;
-    if (typeof value === "string") return value;
+    if (typeof value === "string" && value.length <= most) return value;
     this.wrong(field, value);
     return fallback;
   }
@@ -93,7 +97,7 @@ export class Fields {
     if (value === undefined || value === null) return undefined;
     try {
       const ms = typeof value === "string" ? parseDurationMs(value) : NaN;
-      if (ms >= 0) return ms;
+      if (ms >= 0 && ms <= MAX_MS) return ms;
     } catch {
       // Said below.
     }
@@ -111,7 +115,7 @@ export class Fields {
 
   texts(field: string): string[] {
     return this.list(field).filter((one, i): one is string => {
-      if (typeof one === "string") return true;
+      if (typeof one === "string" && one.length <= 4096) return true;
       this.wrong(`${field}[${i}]`, one);
       return false;
     });
@@ -135,7 +139,7 @@ export class Fields {
       return [];
     }
     return Object.entries(value).filter((pair): pair is [string, string] => {
-      if (typeof pair[1] === "string") return true;
+      if (typeof pair[1] === "string" && pair[1].length <= 4096) return true;
       this.wrong(`${field}["${pair[0]}"]`, pair[1]);
       return false;
     });

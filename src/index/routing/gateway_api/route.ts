@@ -232,7 +232,7 @@ function readPathMatch(fields: Fields, owner: Fields): PathMatch {
 }
 
 function textMatch(fields: Fields): TextMatch {
-  const type = fields.text("type", "Exact"), value = fields.text("value");
+  const type = fields.text("type", "Exact"), value = fields.text("value", "", 65_536);
   if (type === "RegularExpression") {
     if (!isRegex(value)) fields.wrong("value", value);
     return { kind: "regex", value };

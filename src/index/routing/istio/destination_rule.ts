@@ -4,6 +4,7 @@ import type { KubeObject } from "../../../kube/types.ts";
 import type { ConnectionLimits, ConsistentHash, LocalityBalancing, OutlierDetection } from "../../../model/l7.ts";
 import type { Labels } from "../../labels.ts";
 import { isObject, labelsOf, objectOf } from "../../read.ts";
+import { isHeaderName } from "../gateway_api/filters.ts";
 import { readHostname } from "../hostname.ts";
 import { Fields, Notes } from "../notes.ts";
 
@@ -158,7 +159,7 @@ function localityBalancing(fields: Fields): LocalityBalancing {
       from: one.text("from"),
       to: Object.fromEntries(
         Object.entries(objectOf(one.raw("to"))).filter((pair): pair is [string, number] => {
-          if (typeof pair[1] === "number" && pair[1] >= 0) return true;
+          if (typeof pair[1] === "number" && pair[1] >= 0 && pair[1] < 2 ** 31) return true;
           one.wrong("to", pair[1]);
           return false;
         }),
@@ -166,6 +167,9 @@ function localityBalancing(fields: Fields): LocalityBalancing {
     })),
   };
 }
+
+/** It becomes part of a header. */
+const COOKIE_PATH = /^[\x21-\x3a\x3c-\x7e]*$/;
 
 function consistentHash(owner: Fields): ConsistentHash | undefined {
   const fields = owner.object("consistentHash", [
@@ -179,14 +183,15 @@ function consistentHash(owner: Fields): ConsistentHash | undefined {
   ]);
   const cookie = fields.object("httpCookie", ["name", "path", "ttl"]);
   let on: ConsistentHash["on"] | undefined;
-  if (fields.has("httpHeaderName")) on = { kind: "header", name: fields.text("httpHeaderName").toLowerCase() };
-  else if (fields.has("httpQueryParameterName")) on = { kind: "query", name: fields.text("httpQueryParameterName") };
-  else if (fields.has("httpCookie")) {
+  const header = fields.text("httpHeaderName").toLowerCase(), query = fields.text("httpQueryParameterName");
+  if (isHeaderName(header)) on = { kind: "header", name: header };
+  else if (query !== "") on = { kind: "query", name: query };
+  else if (isHeaderName(cookie.text("name")) && COOKIE_PATH.test(cookie.text("path"))) {
     on = {
       kind: "cookie",
       name: cookie.text("name"),
       path: cookie.text("path"),
-      ttlSeconds: Math.round((cookie.duration("ttl") ?? 0) / 1000),
+      ttlSeconds: Math.min(2 ** 31 - 1, Math.round((cookie.duration("ttl") ?? 0) / 1000)),
     };
   } else if (fields.flag("useSourceIp")) on = { kind: "sourceIp" };
   if (!on) {
@@ -198,7 +203,7 @@ function consistentHash(owner: Fields): ConsistentHash | undefined {
     return { on, algorithm: "MAGLEV", size: size ?? 65_537 };
   }
   const ring = fields.object("ringHash", ["minimumRingSize"]).count("minimumRingSize", 0, 8_388_608);
-  return { on, algorithm: "RING_HASH", size: ring ?? fields.count("minimumRingSize", 0, 8_388_608) ?? 1024 };
+  return { on, algorithm: "RING_HASH", size: ring || fields.count("minimumRingSize", 0, 8_388_608) || 1024 };
 }
 
 function connectionPool(owner: Fields): PoolSettings {
@@ -277,8 +282,8 @@ function tls(owner: Fields): TlsSettings {
   return {
     mode: mode ?? "SIMPLE",
     credentialName,
-    sni: fields.text("sni"),
-    subjectAltNames: fields.texts("subjectAltNames"),
+    sni: fields.text("sni", "", 253),
+    subjectAltNames: fields.texts("subjectAltNames").filter((name) => name !== ""),
     insecureSkipVerify: fields.flag("insecureSkipVerify"),
     broken: fields.bad,
   };

@@ -66,7 +66,7 @@ export function readHttpRule(value: unknown, place: string, notes: Notes, owner:
     notes.add(`${place} has no route, redirect or directResponse`);
   }
   const base = {
-    name: rule.text("name") || owner.name,
+    name: rule.text("name").slice(0, 256) || owner.name,
     backends: redirect || direct ? [] : backends,
     redirect,
     direct,
@@ -161,9 +161,11 @@ export function readText(owner: Fields, field: string): TextMatch | undefined {
   return text;
 }
 
+const MAX_VALUE = 65_536;
+
 function stringMatch(fields: Fields): TextMatch | undefined {
-  if (fields.has("exact")) return { kind: "exact", value: fields.text("exact") };
-  if (fields.has("prefix")) return { kind: "prefix", value: fields.text("prefix") };
+  if (fields.has("exact")) return { kind: "exact", value: fields.text("exact", "", MAX_VALUE) };
+  if (fields.has("prefix")) return { kind: "prefix", value: fields.text("prefix", "", MAX_VALUE) };
   if (!fields.has("regex")) return undefined;
   const value = fields.text("regex");
   if (!isRegex(value)) fields.wrong("regex", value);
@@ -184,7 +186,7 @@ function readMap(owner: Fields, field: string, headers: boolean, invert = false)
       "regex",
     ]);
     const name = headers ? written.toLowerCase() : written;
-    if (headers && !isHeaderName(name.replace(/^:/, ""))) one.wrong("", written);
+    if (headers ? !isHeaderName(name.replace(/^:/, "")) : name === "" || name.length > 4096) one.wrong("", written);
     const value = stringMatch(one);
     owner.take(one);
     return { name, ...(value ? { value } : {}), ...(invert ? { invert: true } : {}) };
@@ -209,6 +211,7 @@ function readHeaders(owner: Fields, field: string): Headers {
       part.pairs(name).flatMap(([written, value]): [string, string][] => {
         const header = written.toLowerCase();
         if (side === "request" && name === "set" && (header === "host" || header === ":authority")) {
+          if (!isHeaderValue(value)) part.wrong(name, { [written]: value });
           authority = value;
           return [];
         }
@@ -247,6 +250,9 @@ function readRewrite(owner: Fields, authorityHeader: string | undefined): ReadRe
   const regex = fields.object("uriRegexRewrite", ["match", "rewrite"]), pattern = regex.text("match");
   const authority = fields.text("authority") || authorityHeader;
   if (fields.has("uriRegexRewrite") && (pattern === "" || !isRegex(pattern))) regex.wrong("match", pattern);
+  for (const text of [fields.text("uri"), authority ?? "", regex.text("rewrite")]) {
+    if (!isHeaderValue(text)) fields.wrong("", text);
+  }
   const path = pattern === "" ? undefined : { kind: "regex" as const, pattern, substitution: regex.text("rewrite") };
   fields.take(regex);
   owner.take(fields);
@@ -285,8 +291,7 @@ function readDirect(owner: Fields): ParsedRule["direct"] {
   const fields = owner.object("directResponse", ["status", "body"]), body = fields.object("body", ["string", "bytes"]);
   const status = fields.count("status", 200, 599);
   if (status === undefined) fields.wrong("status", fields.raw("status"));
-  const binary = body.has("bytes"), text = binary ? body.text("bytes") : body.text("string");
-  if (text.length > 1024 * 1024) body.wrong(binary ? "bytes" : "string", `${text.length} characters`);
+  const binary = body.has("bytes"), text = body.text(binary ? "bytes" : "string", "", 1024 * 1024);
   fields.take(body);
   owner.take(fields);
   return { kind: "direct", status: status ?? 500, body: text, ...(binary ? { binary } : {}) };

@@ -204,7 +204,7 @@ class Converter {
     }
     const good: unknown[] = [];
     for (const [i, value] of values.entries()) {
-      const result = typeof value === "string" ? reader(value) : undefined;
+      const result = typeof value === "string" && value.length <= 4096 ? reader(value) : undefined;
       if (result === undefined) this.notes.add(`cannot use ${place}[${i}]=${shown(value)}`);
       else good.push(result);
     }
