@@ -53,6 +53,7 @@ export class Lab {
   readonly exchanges: HttpExchanges;
   readonly proxy: L7Proxy;
   readonly #backends: Deno.HttpServer[] = [];
+  readonly #closing = Promise.withResolvers<Response>();
 
   private constructor(
     readonly reactor: Reactor,
@@ -98,9 +99,12 @@ export class Lab {
     return this.proxy.config.apply({ added, removed });
   }
 
-  /** An HTTP backend on loopback; returns its port. */
+  /** An HTTP backend on loopback; returns its port. An answer that never comes ends with the lab. */
   backend(handler: (request: Request) => Response | Promise<Response>): number {
-    const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, handler);
+    const server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      (request) => Promise.race([handler(request), this.#closing.promise]),
+    );
     this.#backends.push(server);
     return (server.addr as Deno.NetAddr).port;
   }
@@ -125,6 +129,7 @@ export class Lab {
   }
 
   async close(): Promise<void> {
+    this.#closing.resolve(new Response("the lab closes", { status: 500 }));
     this.pool.close();
     this.proxy.close();
     await Promise.all(this.#backends.map((server) => server.shutdown()));

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MeshError } from "../../../src/core/errors.ts";
+import type { MeshError } from "../../../src/core/errors.ts";
 import { idOf, testCa } from "../../identity/support.ts";
 import { workload } from "../../support/model.ts";
 import { destination, exchange, policy, route, serviceListener, virtualHost, withLab } from "./lab.ts";
