@@ -5,7 +5,7 @@ import type { WorkloadCertificate } from "../../../src/identity/types.ts";
 import { spiffeId } from "../../../src/model/identity.ts";
 import { issueWorkload, testCaMaterial } from "../../identity/support.ts";
 import { envoyConfig } from "./envoy.ts";
-import type { OursInput } from "./ours.ts";
+import type { ProxyInput } from "./assemble.ts";
 import { type BackendPorts, type ProxyPorts, resources, type Scenario } from "./scenario.ts";
 
 const DENO = Deno.execPath();
@@ -106,7 +106,7 @@ async function selfSigned(folder: string): Promise<{ chain: string; key: string 
 
 export async function startOurs(lab: Lab, scenario: Scenario): Promise<Peer> {
   const ports = proxyPorts();
-  const input: OursInput = {
+  const input: ProxyInput = {
     resources: resources(scenario, ports, lab.backend, lab.certificate),
     hbone: ports.hbone,
     workload: lab.workload,
