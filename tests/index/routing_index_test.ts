@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { parseAllDocuments } from "yaml";
+import { type IndexInputs, RoutingIndex, targetKey } from "../../src/index/mod.ts";
+import { objectKey } from "../../src/kube/types.ts";
+import { proxyResourceKey } from "../../src/model/l7.ts";
+import { routingInputOf, routingWorld } from "../support/routing_inputs.ts";
+
+const TESTDATA = new URL("./testdata/routing/", import.meta.url);
+
+function load(name: string): { objects: any[]; targets: any[] } {
+  const documents = parseAllDocuments(Deno.readTextFileSync(new URL(name, TESTDATA))).map((one) => (one as any).toJS());
+  const test = documents.find(({ kind }) => kind === "Test");
+  return {
+    objects: documents.filter(({ kind }) => kind !== "Test"),
+    targets: test.targets.map((target: any) => ({ labels: {}, ...target })),
+  };
+}
+
+/** A generator of numbers below `n` that gives the same sequence for the same seed. */
+function random(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor(state / 2 ** 32 * n);
+  };
+}
+
+Deno.test("RoutingIndex kept up to date equals RoutingIndex built anew, and what has not changed is the same object", () => {
+  for (const name of ["mesh-routes.yaml", "istio-ingress.yaml", "virtual-service-waypoint.yaml", "http-route.yaml"]) {
+    const { objects, targets } = load(name), pick = random(7);
+    const { inputs, ambient, set } = routingWorld(objects), routing = new RoutingIndex(inputs, ambient);
+    let before = targets.map((target) => routing.proxyConfig(target));
+    for (let step = 0; step < 60; step++) {
+      const object = objects[pick(objects.length)], input = routingInputOf(object);
+      const old: any = inputs[input].get(objectKey(object));
+      if (old) {
+        inputs[input].delete(objectKey(object));
+        ambient.changed(input as keyof IndexInputs, [{ type: "deleted", object: old }]);
+      } else set(object);
+      ambient.flush();
+      routing.changed();
+      const now = targets.map((target) => routing.proxyConfig(target));
+      const fresh = new RoutingIndex(inputs, ambient);
+      for (const [i, target] of targets.entries()) {
+        assert.deepEqual(now[i], fresh.proxyConfig(target), `${name} ${targetKey(target)} step ${step}`);
+        const former = new Map(before[i].map((one) => [proxyResourceKey(one), one]));
+        for (const one of now[i]) {
+          const same = former.get(proxyResourceKey(one));
+          if (same === one || same === undefined) continue;
+          assert.notEqual(JSON.stringify(same), JSON.stringify(one), `${proxyResourceKey(one)} has not changed`);
+        }
+      }
+      assert.deepEqual(routing.statuses(() => undefined), fresh.statuses(() => undefined));
+      before = now;
+    }
+  }
+});
+
+Deno.test("RoutingIndex changes one resource for a change of one route among many, and asks nothing anew without a change", () => {
+  const route = (i: number, path: string) => ({
+    kind: "HTTPRoute",
+    metadata: { name: `r${i}`, namespace: "default" },
+    spec: {
+      parentRefs: [{ name: "web" }],
+      hostnames: [`h${i % 50}.example.com`],
+      rules: [{ matches: [{ path: { value: path } }], backendRefs: [{ name: "s", port: 80 }] }],
+    },
+  });
+  const { inputs, ambient, set } = routingWorld([
+    {
+      kind: "Gateway",
+      metadata: { name: "web", namespace: "default" },
+      spec: { gatewayClassName: "istio", listeners: [{ name: "http", port: 80, protocol: "HTTP" }] },
+    },
+    { kind: "Service", metadata: { name: "s", namespace: "default" }, spec: { ports: [{ name: "http", port: 80 }] } },
+    ...Array.from({ length: 2000 }, (_, i) => route(i, `/p${i}`)),
+  ]);
+  const routing = new RoutingIndex(inputs, ambient);
+  const target = { kind: "gateway", namespace: "default", gateway: "web", labels: {}, serviceAccount: "" } as const;
+  const first = routing.proxyConfig(target), statuses = routing.statuses(() => undefined);
+  assert.equal(routing.proxyConfig(target), first);
+  routing.changed();
+  assert.equal(routing.proxyConfig(target), first, "nothing came out different");
+  assert.equal(routing.statuses(() => undefined), statuses);
+  set(route(7, "/other"));
+  ambient.flush();
+  routing.changed();
+  const known = new Set(first), second = routing.proxyConfig(target);
+  assert.deepEqual(second.filter((one) => !known.has(one)).map(({ name }) => name), [
+    "default/web/http/h7.example.com",
+  ]);
+});
+
+Deno.test("targetKey tells proxies apart by what decides their configuration", () => {
+  const gateway = (labels: Record<string, string>) =>
+    ({ kind: "gateway", namespace: "a", labels, serviceAccount: "s" }) as const;
+  assert.equal(
+    targetKey(gateway({ a: "1", "pod-template-hash": "x" })),
+    targetKey(gateway({ "pod-template-hash": "y", a: "1" })),
+  );
+  assert.notEqual(targetKey(gateway({ a: "1" })), targetKey(gateway({ a: "2" })));
+  const waypoint = { kind: "waypoint", namespace: "a", gateway: "w" } as const;
+  assert.notEqual(targetKey(waypoint), targetKey({ ...waypoint, namespace: "b" }));
+});
