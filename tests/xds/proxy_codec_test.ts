@@ -379,10 +379,14 @@ Deno.test("the client refuses what it cannot read, keeps what it had, and closes
       [];
   const key = proxyResourceKey(POLICY), good = encodeProxyResource(POLICY), bad = wired({ ...POLICY, rules: 1 });
 
+  send();
+  assert.equal(type.complete?.(), false, "a proxy that is told nothing is not ready");
+  heard.length = 0;
   assert.deepEqual(send([proxyResourceKey(SETTINGS), encodeProxyResource(SETTINGS)], ["listener/x", wired({})]), [
     { name: "listener/x", reason: "kind: unknown kind nothing" },
   ]);
   assert.deepEqual(heard.pop()?.added, [SETTINGS]);
+  assert.equal(type.complete?.(), true);
 
   // Unknown, and nothing held: everything is denied until a readable version comes.
   assert.deepEqual(send([key, bad]).map(({ name }) => name), [key]);

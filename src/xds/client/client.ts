@@ -193,7 +193,7 @@ export class DeltaXdsClient {
         ? { message: rejects.map(({ name, reason }) => `${name}: ${reason}`).join("; ") }
         : undefined,
     }));
-    if (state && !state.synced) {
+    if (state && !state.synced && (state.type.complete?.() ?? true)) {
       state.synced = true;
       this.#checkSynced();
     }

@@ -15,7 +15,7 @@ export interface ProxyUpdate {
 
 type Decoded = { readonly resource: ProxyResource } | { readonly error: string };
 
-const POLICY = "policy/";
+const POLICY = "policy/", SETTINGS = "settings/mesh";
 
 /**
  * The configuration of an L7 proxy, for {@linkcode DeltaXdsClient}. A resource that cannot be read is refused, and what is held under its
@@ -28,6 +28,8 @@ export function proxyResourceType(onUpdate: (update: ProxyUpdate) => readonly Re
   const held = new Set<string>();
   return {
     typeUrl: TYPE_URL.proxyResource,
+    // Every configuration has them: a proxy that is told nothing has not been recognised, and must not be taken for ready.
+    complete: () => held.has(SETTINGS),
     decode(bytes): Decoded {
       try {
         return { resource: decodeProxyResource(bytes) };

@@ -23,6 +23,8 @@ export interface ResourceType<T> {
   readonly typeUrl: string;
   /** Nothing at first; names are asked for with `DeltaXdsClient.request`. */
   readonly onDemand?: boolean;
+  /** Whether what was received is enough to begin with; without: the first response is. */
+  complete?(): boolean;
   /** @throws MeshError `invalid_resource` */
   decode(bytes: Uint8Array): T;
   /** Takes an update in. What it returns is refused to the server (NACK); the rest counts as accepted. */
