@@ -7,7 +7,7 @@
 
 import type { IpBits } from "../../core/ip.ts";
 import type { Workload } from "../../model/mod.ts";
-import { type EndpointMonitor, join, type SocketAddress, type Timer } from "../../net/mod.ts";
+import { type Endpoint, type EndpointMonitor, join, type SocketAddress, type Timer } from "../../net/mod.ts";
 import type { L7ConnectionFacts, L7Decision, L7RequestFacts } from "../../policy/http.ts";
 import { type FieldName, fieldName, type Fields } from "../fields.ts";
 import {
@@ -45,6 +45,7 @@ import {
 } from "./compiled_route.ts";
 import type { Downstream } from "./downstream.ts";
 import type { HttpExchanges } from "./exchanges.ts";
+import { GrpcMeter } from "./grpc_meter.ts";
 import {
   DATE,
   grpcReplyFields,
@@ -119,6 +120,9 @@ export class Exchange
   #bodyAttached = false;
   #earlyTrailers: Fields | null = null;
   #relay: RequestRelay | null = null;
+  /** The client's body, or the meter that stands for it. */
+  #client: Endpoint;
+  #meter: GrpcMeter | null = null;
   #answered = false;
   #over = false;
   #requestTimer: Timer | null = null;
@@ -141,8 +145,6 @@ export class Exchange
   requestId = "";
   grpc = false;
   grpcStatus = -1;
-  requestMessages = 0;
-  responseMessages = 0;
   trace: TraceContext | null = null;
   #idleBytes = 0;
   #idleSince: number;
@@ -153,6 +155,7 @@ export class Exchange
     this.downstream = downstream;
     this.#runtime = runtime;
     this.head = stream.request;
+    this.#client = stream.body;
     this.#start = this.#idleSince = engine.reactor.now;
     this.startTime = engine.clock.now();
   }
@@ -183,8 +186,9 @@ export class Exchange
   header(name: string): string | undefined {
     return this.head.fields.joined(fieldName(name));
   }
+  /** Bytes of an upgraded protocol are no body: they flow once the backend has agreed. */
   get bodyEnded(): boolean {
-    return this.#stream.requestEnded;
+    return this.#stream.requestEnded || this.head.upgrade !== "";
   }
   get downstreamVersion(): HttpVersion {
     return this.head.version;
@@ -200,6 +204,12 @@ export class Exchange
   }
   get routeName(): string {
     return this.#route === null ? "-" : this.#route.name;
+  }
+  get requestMessages(): number {
+    return this.#meter === null ? 0 : this.#meter.requests.count;
+  }
+  get responseMessages(): number {
+    return this.#meter === null ? 0 : this.#meter.responses.count;
   }
   get bytesReceived(): number {
     return this.#stream.bytesIn;
@@ -228,6 +238,7 @@ export class Exchange
     this.remoteIp = trustedClient(head.fields, this.downstream, trustedProxies);
     this.requestId = applyForwarding(head.fields, this.downstream, trustedProxies);
     const decision = this.decision = runtime.policies.decide(this);
+    if (decision.audited.length > 0 || decision.dryRun.length > 0) this.#engine.observer?.onNoted(this, decision);
     if (!decision.allowed) return this.#reply(403, "RBAC: access denied", "", decision.detail);
     if (runtime.config.httpsRedirect && this.downstream.scheme === "http") {
       return this.#redirect(301, httpsLocation(head.authority, head.path));
@@ -332,8 +343,8 @@ export class Exchange
     this.#forward = forward;
     this.#destination = destination;
     this.cluster = cluster;
-    destination.requestHeaders?.applyToRequest(head);
-    route.requestHeaders?.applyToRequest(head);
+    destination.requestHeaders?.applyToRequest(head, this);
+    route.requestHeaders?.applyToRequest(head, this);
     if (forward.rewrite !== null) {
       const before = head.path;
       forward.rewrite.apply(head);
@@ -349,6 +360,7 @@ export class Exchange
       const expected = perTry > 0 && (timeoutMs === 0 || perTry < timeoutMs) ? perTry : timeoutMs;
       head.fields.set(EXPECTED_TIMEOUT, String(expected));
     }
+    if (this.grpc && engine.observer !== null) this.#client = this.#meter = new GrpcMeter(this.#stream.body);
     this.trace = engine.observer === null ? null : engine.observer.trace(head);
     if (timeoutMs > 0) {
       this.#requestTimer = engine.reactor.setTimer(timeoutMs, () => {
@@ -378,15 +390,15 @@ export class Exchange
   onSent(attempt: Attempt): void {
     if (attempt !== this.#attempt) return;
     const target = attempt.stream!;
-    target.body.monitor = this;
+    target.body.monitor ??= this;
     this.upstreamHost = attempt.host;
     this.upstreamLocal = attempt.localAddress;
-    if (this.#stream.requestEnded) return;
+    if (this.bodyEnded) return;
     if (!this.#bodyAttached) {
       this.#bodyAttached = true;
       // Trailers that came before there was anywhere to send the body wait in the relay for the body to have gone.
-      if (this.#earlyTrailers === null && !this.#needsCopy()) return join(this.#stream.body, target.body);
-      this.#relay = new RequestRelay(this.#stream.body, this);
+      if (this.#earlyTrailers === null && !this.#needsCopy()) return join(this.#client, target.body);
+      this.#relay = new RequestRelay(this.#client, this);
       this.#relay.trailers = this.#earlyTrailers;
     }
     this.#relay!.attach(target);
@@ -449,40 +461,28 @@ export class Exchange
     fields.set(SERVICE_TIME, String(Math.round(this.upstreamMs)));
     if (this.setCookie !== null) fields.append(SET_COOKIE, this.setCookie);
     this.#decorate(fields);
-    const status = this.#statusFor(response.status);
-    response.status = status;
+    const { status } = response;
     this.responseStatus = status;
     this.responseFields = fields;
     if (this.grpc) this.#noteGrpcStatus(fields);
     const stream = this.#stream;
-    const switched = this.head.upgrade !== "" && (status === 101 || (status === 200 && this.head.version === "HTTP/2"));
-    if (switched) this.#cancelRequestTimer();
+    // What was agreed on may go on for days. (The codecs say 101 for HTTP/2's extended CONNECT, too.)
+    if (status === 101) this.#cancelRequestTimer();
     stream.respond(response, ended);
     if (ended || !stream.open || attempt.stream === null) return;
     this.#joinResponse(attempt);
   }
 
-  /** What accepts an upgrade depends on the version: 101 for HTTP/1.1, 200 for HTTP/2's extended CONNECT (RFC 8441). */
-  #statusFor(status: number): number {
-    if (this.head.upgrade === "") return status;
-    if (this.head.version === "HTTP/2") return status === 101 ? 200 : status;
-    return status === 200 && this.upstreamSpeaksHttp2 ? 101 : status;
-  }
-
-  private get upstreamSpeaksHttp2(): boolean {
-    return this.#attempt?.connection?.connection.version === "HTTP/2";
-  }
-
   #joinResponse(attempt: Attempt): void {
     const body = attempt.stream!.body, relay = this.#relay;
     if (relay === null) {
-      if (body.partner === null) join(this.#stream.body, body);
+      if (body.partner === null) join(this.#client, body);
       return;
     }
     relay.answering = true;
     if ((relay.ended || relay.overflowed) && relay.idle) {
       this.#relay = null;
-      join(this.#stream.body, body);
+      join(this.#client, body);
     } else body.resume();
   }
 
@@ -659,10 +659,10 @@ export class Exchange
 
   /** The response's changes by route and destination, and CORS. */
   #decorate(fields: Fields): void {
-    this.#destination?.responseHeaders?.apply(fields);
+    this.#destination?.responseHeaders?.apply(fields, this);
     const route = this.#route;
     if (route === null) return;
-    route.responseHeaders?.apply(fields);
+    route.responseHeaders?.apply(fields, this);
     if (this.#corsOrigin !== null) route.cors!.decorate(this.#corsOrigin, fields);
   }
 
@@ -674,6 +674,7 @@ export class Exchange
     this.#cancelRequestTimer();
     this.#relay?.release();
     this.#relay = null;
+    this.#meter?.release();
     stream.body.partner = null;
     if (stream.open) stream.reply(status, fields, body);
     else this.#finish();

@@ -2,6 +2,7 @@
 
 import { type Clock, systemClock } from "../../core/clock.ts";
 import type { Reactor, Runnable, Timer } from "../../net/mod.ts";
+import type { L7Decision } from "../../policy/http.ts";
 import type { ServerStream } from "../stream.ts";
 import type { Attempt, Cluster } from "../upstream/mod.ts";
 import type { Downstream } from "./downstream.ts";
@@ -20,6 +21,8 @@ export interface ClusterSource {
 export interface ExchangeObserver {
   /** A request is about to go to a backend: trace headers are read and written here. null: not traced. */
   trace(head: RequestHead): TraceContext | null;
+  /** AUDIT or dry-run policies have matched a request. */
+  onNoted(record: RequestRecord, decision: L7Decision): void;
   /** A request is over. The record is only valid during the call. */
   onRequest(record: RequestRecord): void;
 }

@@ -2,7 +2,9 @@
 
 import type { HeaderChanges } from "../../model/mod.ts";
 import { type FieldName, fieldName, type Fields } from "../fields.ts";
+import type { RequestRecord } from "../exchange/record.ts";
 import type { RequestHead } from "../message.ts";
+import { type CompiledFormat, compileFormat, formatText } from "../telemetry/log_format.ts";
 
 /** Names that only concern one connection, or frame the message: changing them would break it. */
 const UNCHANGEABLE = new Set([
@@ -24,6 +26,15 @@ const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
 interface Change {
   readonly name: FieldName;
   readonly value: string;
+  /** Set where the value has operators like `%REQ(X-USER)%` (Envoy's, as in access logs). */
+  readonly format: CompiledFormat | null;
+}
+
+/** Text with percent signs that are no operators is what it says. */
+function compileValue(value: string): CompiledFormat | null {
+  if (!value.includes("%")) return null;
+  const format = compileFormat(value);
+  return format.operators.length > 0 && format.unknown.length === 0 ? format : null;
 }
 
 /** {@linkcode HeaderChanges} ready to be applied. */
@@ -52,7 +63,7 @@ export class CompiledHeaderChanges {
       return;
     }
     if (lower === "host" || lower === ":authority") this.#authority = value;
-    else if (this.#allowed(lower)) list.push({ name: fieldName(lower), value });
+    else if (this.#allowed(lower)) list.push({ name: fieldName(lower), value, format: compileValue(value) });
   }
 
   #allowed(name: string): boolean {
@@ -62,14 +73,20 @@ export class CompiledHeaderChanges {
   }
 
   /** Changes a request on its way to the backend; `host` becomes its authority. */
-  applyToRequest(head: RequestHead): void {
+  applyToRequest(head: RequestHead, record: RequestRecord): void {
     if (this.#authority !== null) head.authority = this.#authority;
-    this.apply(head.fields);
+    this.apply(head.fields, record);
   }
 
-  apply(fields: Fields): void {
-    for (let i = 0; i < this.#set.length; i++) fields.set(this.#set[i].name, this.#set[i].value);
-    for (let i = 0; i < this.#add.length; i++) fields.append(this.#add[i].name, this.#add[i].value);
+  apply(fields: Fields, record: RequestRecord): void {
+    for (let i = 0; i < this.#set.length; i++) {
+      const { name, value, format } = this.#set[i];
+      fields.set(name, format === null ? value : formatText(format, record));
+    }
+    for (let i = 0; i < this.#add.length; i++) {
+      const { name, value, format } = this.#add[i];
+      fields.append(name, format === null ? value : formatText(format, record));
+    }
     for (let i = 0; i < this.#remove.length; i++) fields.remove(this.#remove[i]);
   }
 }

@@ -4,7 +4,7 @@ import type { L7Settings } from "../../model/mod.ts";
 import type { Reactor, SocketAddress } from "../../net/mod.ts";
 import type { L7Decision } from "../../policy/http.ts";
 import { Logger } from "../../telemetry/logger.ts";
-import type { Registry } from "../../telemetry/metrics.ts";
+import type { Cell, Metric, Registry } from "../../telemetry/metrics.ts";
 import type { Downstream } from "../exchange/downstream.ts";
 import type { ExchangeObserver } from "../exchange/exchanges.ts";
 import type { RequestRecord, TraceContext } from "../exchange/record.ts";
@@ -43,11 +43,17 @@ export class RequestTelemetry implements ExchangeObserver {
   readonly #options: RequestTelemetryOptions;
   readonly #logger: Logger;
   #tracer: Tracer | null = null;
+  readonly #noted: Metric<Cell>;
   readonly #closing = new Set<Promise<void>>();
 
   constructor(options: RequestTelemetryOptions) {
     this.#options = options;
     this.#logger = options.logger ?? new Logger("telemetry");
+    this.#noted = options.registry.counter(
+      "ambientd_authorization_noted_total",
+      "Requests that AUDIT and dry-run policies have matched",
+      ["policy", "kind", "action"],
+    );
     this.metrics = new RequestMetrics(options.registry, options.self);
     this.accessLog = new AccessLog(options.reactor, options.write);
   }
@@ -76,6 +82,21 @@ export class RequestTelemetry implements ExchangeObserver {
 
   trace(head: RequestHead): TraceContext | null {
     return this.#tracer === null ? null : this.#tracer.begin(head);
+  }
+
+  onNoted(record: RequestRecord, decision: L7Decision): void {
+    for (const { policy } of decision.audited) this.#noted.with(policy.name, "audit", policy.action).inc();
+    for (const { policy, rule } of decision.dryRun) {
+      this.#noted.with(policy.name, "dry_run", policy.action).inc();
+      if (!this.#logger.enabled("debug")) continue;
+      this.#logger.debug("dry-run policy matched", {
+        policy: policy.name,
+        rule,
+        action: policy.action,
+        path: record.head?.path,
+        peer: record.downstream.peerText,
+      });
+    }
   }
 
   onRequest(record: RequestRecord): void {

@@ -154,11 +154,11 @@ Deno.test("failures: a full circuit breaker is 503 UO with x-envoy-overloaded", 
 Deno.test("failures: a request that takes too long is 504 UT", async () => {
   const backend = new ScriptedBackend(async (peer) => void await peer.until(({ ended }) => ended));
   try {
-    const { status, body, log } = await outcome(toWeb({ timeoutMs: 30 }), [destination("web", [backend.port])]);
+    const { status, body, log } = await outcome(toWeb({ timeoutMs: 200 }), [destination("web", [backend.port])]);
     assert.equal(status, "504");
     assert.equal(body, "upstream request timeout");
     assert.match(log, / 504 UT response_timeout /);
-    assert.match(backend.peers[0].received, /\r\nx-envoy-expected-rq-timeout-ms: 30\r\n/);
+    assert.match(backend.peers[0].received, /\r\nx-envoy-expected-rq-timeout-ms: 200\r\n/);
   } finally {
     await backend.close();
   }

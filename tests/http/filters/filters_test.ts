@@ -21,6 +21,7 @@ import {
   replacePath,
   trustedClient,
 } from "../../../src/http/filters/mod.ts";
+import type { RequestRecord } from "../../../src/http/exchange/record.ts";
 import type { RequestHead } from "../../../src/http/message.ts";
 import type { CorsPolicy, PathMatch, PathNormalization, RedirectAction } from "../../../src/model/mod.ts";
 
@@ -38,6 +39,8 @@ function head(extra: Partial<RequestHead> = {}, ...fields: [string, string][]): 
     ...extra,
   };
 }
+
+const RECORD = { requestId: "the-id" } as RequestRecord;
 
 const list = (fields: Fields) =>
   Array.from({ length: fields.size }, (_, i) => `${fields.nameAt(i)}: ${fields.valueAt(i)}`);
@@ -107,13 +110,23 @@ Deno.test("normalizePath() of a normal path changes nothing", () => {
 Deno.test("header changes: set, add, remove; host is the authority", () => {
   const request = head({}, ["x-a", "1"], ["x-a", "2"], ["x-b", "1"], ["x-c", "1"]);
   const changes = new CompiledHeaderChanges({
-    set: [["X-A", "new"], ["Host", "other:80"], ["x-set", "s"]],
+    set: [["X-A", "new"], ["Host", "other:80"], ["x-set", "s"], ["x-id", "id %REQ(X-REQUEST-ID)%"], [
+      "x-share",
+      "100% %d",
+    ]],
     add: [["x-b", "2"]],
     remove: ["X-C", "x-none"],
   });
-  changes.applyToRequest(request);
+  changes.applyToRequest(request, RECORD);
   assert.equal(request.authority, "other:80");
-  assert.deepEqual(list(request.fields).sort(), ["x-a: new", "x-b: 1", "x-b: 2", "x-set: s"]);
+  assert.deepEqual(list(request.fields).sort(), [
+    "x-a: new",
+    "x-b: 1",
+    "x-b: 2",
+    "x-id: id the-id",
+    "x-set: s",
+    "x-share: 100% %d",
+  ]);
   assert.deepEqual(changes.refused, []);
 });
 
@@ -137,7 +150,7 @@ Deno.test("header changes that would break messages are refused", () => {
     remove: ["host", ":authority", ...names],
   });
   const request = head({}, ["x-a", "1"]);
-  changes.applyToRequest(request);
+  changes.applyToRequest(request, RECORD);
   assert.deepEqual(list(request.fields), ["x-a: 1"]);
   assert.equal(changes.refused.length, names.length * 2 + 4);
 });
