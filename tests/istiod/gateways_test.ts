@@ -9,7 +9,7 @@ import { Logger } from "../../src/telemetry/logger.ts";
 import { DeltaXdsClient, proxyResourceType } from "../../src/xds/client/mod.ts";
 import { eventually } from "../support/eventually.ts";
 import { ApiLab, IstiodProcess } from "../support/istiod_lab.ts";
-import { controlPlane } from "./xds_view.ts";
+import { controlPlane, XdsView } from "./xds_view.ts";
 
 const quiet = new Logger("xds", { sink: { write: () => {} } });
 
@@ -439,4 +439,51 @@ Deno.test("secrets reach gateways that may have them, and nobody else; they foll
   const dump = await (await fetch(`http://127.0.0.1:${monitoring}/debug/config_dump`)).text();
   assert.match(dump, /kubernetes:\/\/default\/own/);
   for (const line of [dump, ...istiod.lines]) assert.doesNotMatch(line, /PRIVATE KEY/);
+});
+
+Deno.test("networking.istio.io's kinds may come after istiod, and a version that is older", async () => {
+  await using lab = await ApiLab.start();
+  const { client } = lab, name = "serviceentries.networking.istio.io";
+  const definition = (await client.get(RESOURCES.crds, undefined, name))!;
+  await client.delete(RESOURCES.crds, undefined, name);
+  await using istiod = await IstiodProcess.start(await lab.kubeconfig());
+  const { grpc, monitoring } = await istiod.ready();
+  await using view = new XdsView({
+    ...controlPlane(grpc, "", ""),
+    address: `http://127.0.0.1:${grpc}`,
+    rootCa: "SYSTEM",
+  });
+  await eventually(() => assert.ok(view.client.synced));
+  await client.create(RESOURCES.crds, {
+    metadata: { name },
+    spec: {
+      ...definition.spec,
+      versions: definition.spec.versions.filter(({ name }: any) => name === "v1alpha3").map((one: any) => ({
+        ...one,
+        storage: true,
+      })),
+    },
+  });
+  const alpha: Resource = { ...RESOURCES.serviceEntries, version: "v1alpha3" };
+  await eventually(() =>
+    client.create(alpha, {
+      metadata: { namespace: "default", name: "out" },
+      spec: {
+        hosts: ["out.example.com"],
+        addresses: ["192.0.2.50"],
+        ports: [{ number: 443, name: "tls", protocol: "TLS" }],
+        resolution: "STATIC",
+        endpoints: [{ address: "192.0.2.51" }],
+      },
+    })
+  );
+  const key = "default/out.example.com";
+  await eventually(() => assert.deepEqual(view.services.get(key)?.addresses, [{ network: "", address: "192.0.2.50" }]));
+  await client.delete(RESOURCES.crds, undefined, name);
+  await eventually(() => assert.equal(view.services.has(key), false));
+  const metrics = await (await fetch(`http://127.0.0.1:${monitoring}/metrics`)).text();
+  assert.match(metrics, /^pilot_push_triggers\{type="service"\} [1-9]/m);
+  assert.match(metrics, /^pilot_proxy_convergence_time_count [1-9]/m);
+  assert.match(metrics, /^pilot_xds_push_time_count\{type="type.googleapis.com\/istio.workload.Address"\} [1-9]/m);
+  assert.match(metrics, /^pilot_xds\{version="[\w.]+"\} 1$/m);
 });
