@@ -10,7 +10,15 @@ export interface ConfigStoreOptions {
   readonly compiler: RuntimeCompiler;
   /** Listeners have changed, come or gone. */
   readonly onListeners: (names: ReadonlySet<string>) => void;
+  /** The listeners of tunnels that are to go, whenever that changes: their connections end with their next answer. */
+  readonly onRetiring?: (names: ReadonlySet<string>) => void;
 }
+
+/**
+ * How long a waypoint goes on serving what no longer goes through it, on connections that are there already: a service that
+ * leaves its waypoint loses no request.
+ */
+const RETIREMENT_MS = 10_000;
 
 /**
  * The proxy's configuration as last received. An update is taken in as a whole and in an order in which nothing refers to what is not there:
@@ -20,6 +28,8 @@ export class ConfigStore {
   readonly #options: ConfigStoreOptions;
   readonly #resources = new Map<string, ProxyResource>();
   readonly #secrets: Map<string, TlsSecret>;
+  /** Resources that are gone for the control plane and still serve old connections, until the timer. */
+  readonly #retiring = new Map<string, ReturnType<typeof setTimeout>>();
   /** When the configuration last changed. */
   updatedAt = 0;
 
@@ -39,11 +49,10 @@ export class ConfigStore {
   }
 
   apply({ added, removed }: ProxyUpdate): Reject[] {
-    const { clusters, compiler, onListeners } = this.#options;
+    const { clusters, compiler } = this.#options;
     const rejects: Reject[] = [];
     const taken: ProxyResource[] = [], destinations: Destination[] = [];
     const replaced = new Set(added.map(proxyResourceKey));
-    const gone = removed.filter((key) => this.#resources.has(key) && !replaced.has(key));
     for (const resource of added) {
       const problem = resource.kind === "secret" ? secretProblem(resource) : undefined;
       if (problem !== undefined) {
@@ -55,7 +64,10 @@ export class ConfigStore {
       if (resource.kind === "secret") this.#secrets.set(resource.name, resource);
       if (resource.kind === "destination") destinations.push(resource);
     }
-    for (const key of gone) this.#resources.delete(key);
+    const gone = this.#retire(removed.filter((key) => this.#resources.has(key) && !replaced.has(key)));
+    let kept = false;
+    for (const key of replaced) kept = this.#keep(key) || kept;
+    if (kept) this.#tellRetiring();
     clusters.apply(destinations, []);
     let changed: ReadonlySet<string> = new Set();
     try {
@@ -65,12 +77,57 @@ export class ConfigStore {
       const reason = describeError(error);
       rejects.push(...taken.map((resource) => ({ name: proxyResourceKey(resource), reason })));
     }
-    if (changed.size > 0) onListeners(changed);
-    const names = (kind: string) =>
-      gone.filter((key) => key.startsWith(`${kind}/`)).map((key) => key.slice(kind.length + 1));
-    clusters.apply([], names("destination"));
-    for (const name of names("secret")) this.#secrets.delete(name);
+    this.#changed(changed, gone);
     this.updatedAt = Date.now();
     return rejects;
+  }
+
+  /** Takes resources out of what is known; returns those that can go at once. */
+  #retire(keys: readonly string[]): readonly string[] {
+    let tunnels = false;
+    for (const key of keys) {
+      const resource = this.#resources.get(key);
+      if (resource?.kind === "listener" && resource.binding.kind !== "port") tunnels = true;
+      this.#resources.delete(key);
+    }
+    if (!tunnels) return keys;
+    const isSecret = (key: string) => key.startsWith("secret/");
+    const retiring = keys.filter((key) => !isSecret(key));
+    const timer = setTimeout(() => {
+      const left = retiring.filter((key) => this.#retiring.get(key) === timer);
+      for (const key of left) this.#retiring.delete(key);
+      this.#changed(this.#options.compiler.apply([], left), left);
+      this.#tellRetiring();
+    }, RETIREMENT_MS);
+    for (const key of retiring) this.#retiring.set(key, timer);
+    this.#tellRetiring();
+    return keys.filter(isSecret);
+  }
+
+  /** It is wanted again. @returns whether it was on its way out */
+  #keep(key: string): boolean {
+    const timer = this.#retiring.get(key);
+    if (timer === undefined) return false;
+    this.#retiring.delete(key);
+    if (![...this.#retiring.values()].includes(timer)) clearTimeout(timer);
+    return true;
+  }
+
+  #tellRetiring(): void {
+    const listeners = [...this.#retiring.keys()].filter((key) => key.startsWith("listener/"));
+    this.#options.onRetiring?.(new Set(listeners.map((key) => key.slice("listener/".length))));
+  }
+
+  #changed(listeners: ReadonlySet<string>, gone: readonly string[]): void {
+    if (listeners.size > 0) this.#options.onListeners(listeners);
+    const names = (kind: string) =>
+      gone.filter((key) => key.startsWith(`${kind}/`)).map((key) => key.slice(kind.length + 1));
+    this.#options.clusters.apply([], names("destination"));
+    for (const name of names("secret")) this.#secrets.delete(name);
+  }
+
+  close(): void {
+    for (const timer of this.#retiring.values()) clearTimeout(timer);
+    this.#retiring.clear();
   }
 }

@@ -47,6 +47,7 @@ export class HttpConnections implements RequestHandler {
   readonly #options: HttpServerOptions;
   readonly #open = new Set<ServerConnection>();
   #draining = false;
+  #retiring: ReadonlySet<string> = new Set();
 
   constructor(reactor: Reactor, exchanges: HttpExchanges, options: HttpServerOptions = HTTP_SERVER_OPTIONS) {
     this.#reactor = reactor;
@@ -100,7 +101,7 @@ export class HttpConnections implements RequestHandler {
     const slot = client.slot ?? client.port!.choice?.find(hostOf(stream.request.authority)) ?? null;
     const runtime = slot === null ? null : slot.current;
     // Its listener is gone: the next connection finds what is there now.
-    if (runtime === null) connection.drain();
+    if (runtime === null || this.#retiring.has(slot!.name)) connection.drain();
     this.#exchanges.handleRequest(stream, client.downstream, runtime);
   }
 
@@ -112,6 +113,19 @@ export class HttpConnections implements RequestHandler {
   drain(): void {
     this.#draining = true;
     for (const connection of [...this.#open]) connection.drain();
+  }
+
+  /**
+   * Listeners, by name, whose connections end with their next answer. Those that were on the way out before, and are not
+   * served any more, lose the connections that have been silent since.
+   */
+  retire(listeners: ReadonlySet<string>): void {
+    const before = this.#retiring;
+    this.#retiring = listeners;
+    for (const connection of [...this.#open]) {
+      const { slot } = connection.context as Client;
+      if (slot !== null && before.has(slot.name) && slot.current === null) connection.drain();
+    }
   }
 
   abort(): void {

@@ -56,7 +56,12 @@ export class L7Proxy {
     const contexts = new ServerContexts((name) => secrets.get(name), logger);
     this.#parts = { reactor, http, tcp, contexts, mesh, network, logger };
     this.config = new ConfigStore(
-      { clusters, compiler: this.compiler, onListeners: (names) => this.#listenersChanged(names) },
+      {
+        clusters,
+        compiler: this.compiler,
+        onListeners: (names) => this.#listenersChanged(names),
+        onRetiring: (names) => http.retire(names),
+      },
       secrets,
     );
     this.tunnel = options.hbone
@@ -136,6 +141,7 @@ export class L7Proxy {
   close(): void {
     this.#closed = true;
     this.stopListening();
+    this.config.close();
     this.#options.exchanges.close();
     this.#parts.http.abort();
     this.#parts.tcp.abort();

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { MeshError } from "../../../src/core/errors.ts";
+import { proxyResourceKey } from "../../../src/model/mod.ts";
 import { idOf, testCa } from "../../identity/support.ts";
 import { workload } from "../../support/model.ts";
 import { destination, exchange, policy, route, serviceListener, virtualHost, withLab } from "./lab.ts";
@@ -102,5 +103,26 @@ Deno.test("the client's address is what its tunnel says, where its identity bear
     });
     assert.match(await exchange(liar, "GET / HTTP/1.1\nhost: reviews"), / 200 /);
     for (const one of [own, liar]) one.close();
+  });
+});
+
+Deno.test("a service that leaves its waypoint loses no request: connections are served once more and asked to end", async () => {
+  await withLab({ waypoint: true }, async (lab) => {
+    const port = lab.backend(() => new Response("hello"));
+    const resources = [REVIEWS, virtualHost(REVIEWS.name, [route("reviews")]), destination("reviews", port)];
+    const keys = resources.map(proxyResourceKey);
+    lab.apply(resources);
+    const [kept, leaving] = [await lab.tunnel("10.96.0.9:9080"), await lab.tunnel("10.96.0.9:9080")];
+    const request = "GET / HTTP/1.1\nhost: reviews:9080";
+    for (const connection of [kept, leaving]) assert.match(await exchange(connection, request), /hello$/);
+    lab.apply([], keys);
+    const last = await exchange(leaving, request);
+    assert.match(last, /^HTTP\/1\.1 200 OK\r\n/);
+    assert.match(last, /\r\nconnection: close\r\n/i);
+    leaving.close();
+    // It comes back before the other connection is used again: nothing has happened to that one.
+    lab.apply(resources);
+    for (let i = 0; i < 2; i++) assert.doesNotMatch(await exchange(kept, request), /connection: close/i);
+    kept.close();
   });
 });
