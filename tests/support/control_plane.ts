@@ -1,12 +1,12 @@
-// istiod reduced to what a ztunnel needs: xDS and the CA on one TLS port, with node authorization, for tests that run real
-// ztunnel processes.
+// istiod reduced to what proxies need: xDS and the CA on one TLS port, with node authorization, for tests that run real
+// ztunnels and waypoints.
 
 import { tokenAuthenticator } from "../../src/identity/authenticate.ts";
 import type { CertificateAuthority } from "../../src/identity/authority.ts";
 import { addCaService } from "../../src/identity/ca_service.ts";
 import { closeGrpc, listenGrpc, newGrpcServer } from "../../src/identity/grpc.ts";
 import type { PodFacts } from "../../src/identity/node_authorization.ts";
-import type { AuthorizationPolicy, Service, Workload } from "../../src/model/mod.ts";
+import type { AuthorizationPolicy, ProxyResource, Service, Workload } from "../../src/model/mod.ts";
 import { Logger } from "../../src/telemetry/logger.ts";
 import {
   AddressStore,
@@ -14,6 +14,7 @@ import {
   authorizationResource,
   authorizationStore,
   DiscoveryServer,
+  ProxyResourceSource,
   serviceResource,
   workloadResource,
 } from "../../src/xds/server/mod.ts";
@@ -27,6 +28,9 @@ export class TestControlPlane {
   readonly #logger = new Logger("istiod", { sink: { write: (line) => this.lines.push(line) } });
   readonly #addresses = new AddressStore();
   readonly #policies = authorizationStore();
+  #config: readonly ProxyResource[] = [];
+  /** Every L7 proxy gets the same. */
+  readonly #proxies = new ProxyResourceSource({ groupOf: () => "all", configOf: () => this.#config });
   readonly #pods: PodFacts[] = [];
   readonly #discovery: DiscoveryServer;
   readonly #server = newGrpcServer();
@@ -40,6 +44,7 @@ export class TestControlPlane {
     this.#discovery = new DiscoveryServer({ logger: this.#logger, debounce: { quietMs: 5, maxMs: 100 } });
     this.#discovery.register(this.#addresses);
     this.#discovery.register(this.#policies);
+    this.#discovery.register(this.#proxies);
   }
 
   /** @param nodes of each a ztunnel may connect, with the token of its node */
@@ -60,6 +65,8 @@ export class TestControlPlane {
       });
       await Deno.writeTextFile(`${plane.dir}/token-${nodeName}`, `token.${nodeName}.x`);
     }
+    tokens["token.proxy.x"] = reviewed("default", "waypoint", "waypoint-1", "uid-waypoint-1");
+    await Deno.writeTextFile(`${plane.dir}/token-proxy`, "token.proxy.x");
     await Deno.writeTextFile(`${plane.dir}/root.pem`, plane.ca.rootPem);
     const authenticators = [tokenAuthenticator({
       reviewerOf: () => tableReviewer(tokens),
@@ -107,6 +114,28 @@ export class TestControlPlane {
       STATS_ADDR: "127.0.0.1:0",
       READINESS_ADDR: "127.0.0.1:0",
     };
+  }
+
+  /** The environment of the L7 proxy `default/waypoint-1`; everything that it listens on takes free ports of loopback. */
+  proxyEnv(): Record<string, string> {
+    const { ZTUNNEL_UDS_ADDRESS: _1, INPOD_UDS: _2, CA_ADDRESS: address, ...env } = this.env("proxy", "");
+    return {
+      ...env,
+      CA_ADDR: address,
+      POD_NAME: "waypoint-1",
+      POD_NAMESPACE: "default",
+      SERVICE_ACCOUNT: "waypoint",
+      INSTANCE_IP: "127.0.0.1",
+      PROXY_STATS_ADDR: "127.0.0.1:0",
+      HBONE_ADDR: "127.0.0.1:0",
+      GATEWAY_BIND: "127.0.0.1",
+    };
+  }
+
+  /** What L7 proxies are told. */
+  configure(config: readonly ProxyResource[]): void {
+    this.#config = config;
+    this.#proxies.refresh();
   }
 
   workloads(...all: Workload[]): void {

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { connect as connectNet, type Socket } from "node:net";
 import { connect as connectTls, createServer as createTlsServer, type PeerCertificate, type TLSSocket } from "node:tls";
 import http2 from "node:http2";
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { testCa } from "../../identity/support.ts";
 import { eventually } from "../../support/eventually.ts";
-import { type L7Listener, type TlsSecret } from "../../../src/model/mod.ts";
+import type { L7Listener, TlsSecret } from "../../../src/model/mod.ts";
 import { destination, type Lab, listener, policy, route, virtualHost, withLab } from "./lab.ts";
 
 /** A port that nobody listens on now. */
