@@ -8,6 +8,8 @@ export { FieldName, fieldName };
 /** Longest head that {@linkcode Fields.parsed} takes. */
 export const MAX_PARSED_HEAD: number = 96 * 1024;
 
+const LINE = 5;
+
 /** Where a head lies again when its bytes have gone from the input buffer and only its text is left. */
 const REBUILT = allocate(MAX_PARSED_HEAD);
 const encoder = new TextEncoder();
@@ -27,20 +29,19 @@ export function nextInputEpoch(): number {
  * from the input buffer while they are still there. Names that only a peer has used are never remembered beyond their request.
  */
 export class Fields {
-  /** Ids of interned names; 0 for others. */
-  readonly #ids: number[] = [];
-  /** Values as far as they are strings. */
-  readonly #values: (string | null)[] = [];
-  /** Names that are not interned, as far as they are strings; same places as values. Null while there are none. */
-  #names: (string | null)[] | null = null;
-  /** Per parsed field, within the head: where name and value begin and end. First is -1 when the value has been replaced. Covers a prefix of fields. */
-  readonly #spans: number[] = [];
-  /** The head that spans are in: its text, and where its bytes are as long as the epoch stays. */
+  #size = 0;
+  /** Five numbers a field: the id of its name (0 when that is not interned), then where name and value begin and end in the head; -1 when it has none there. */
+  #lines: number[] = [];
+  /** Values as far as they are strings; null while none is. */
+  #values: (string | undefined)[] | null = null;
+  /** Names that are not interned, as far as they are strings. */
+  #names: (string | undefined)[] | null = null;
+  /** The head: its text, and where its bytes are as long as the epoch stays. */
   #head = "";
   #at = 0;
   #epoch = 0;
-  /** Names interned when this was parsed: later ones are among the fields by their text. */
-  #known = fieldNames();
+  /** Names interned when this was made: later ones are among the fields by their text. */
+  #known: number = fieldNames();
 
   static of(...pairs: readonly (readonly [name: string, value: string])[]): Fields {
     const fields = new Fields();
@@ -48,48 +49,51 @@ export class Fields {
     return fields;
   }
 
-  /** Codecs: the fields of a head whose bytes lie at arena offset `at` and read `head`; {@linkcode addParsed} them. */
-  static parsed(head: string, at: number, inputEpoch: number): Fields {
+  /** Codecs: the fields of a head whose bytes lie at arena offset `at` and read `head`; {@linkcode addParsed} them, at most `count`. */
+  static parsed(head: string, at: number, inputEpoch: number, count: number): Fields {
     const fields = new Fields();
     fields.#head = head;
     fields.#at = at;
     fields.#epoch = inputEpoch;
+    fields.#lines = new Array(count * LINE);
     return fields;
   }
 
-  /** Codecs: one line, by offsets within the head; the name is in lower case. */
+  /** Codecs: one line, by arena offsets; the name is in lower case. */
   addParsed(id: number, nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): void {
-    this.#ids.push(id);
-    this.#values.push(null);
-    if (this.#names !== null) this.#names.push(null);
-    this.#spans.push(nameStart, nameEnd, valueStart, valueEnd);
+    const lines = this.#lines, base = this.#at;
+    let line = this.#size++ * LINE;
+    lines[line] = id;
+    lines[++line] = nameStart - base;
+    lines[++line] = nameEnd - base;
+    lines[++line] = valueStart - base;
+    lines[++line] = valueEnd - base;
   }
 
   get size(): number {
-    return this.#ids.length;
+    return this.#size;
   }
 
   nameAt(index: number): string {
-    const id = this.#ids[index];
+    const line = index * LINE, id = this.#lines[line];
     if (id !== 0) return fieldById(id).text;
-    const name = this.#names === null ? null : this.#names[index];
-    if (name !== null) return name;
-    const span = index * 4;
-    const text = this.#head.slice(this.#spans[span], this.#spans[span + 1]);
-    this.#setName(index, text);
-    return text;
+    const names = this.#names ??= [];
+    const name = names[index];
+    if (name !== undefined) return name;
+    return names[index] = this.#head.slice(this.#lines[line + 1], this.#lines[line + 2]);
   }
 
   /** The interned name's id, 0 for other names. */
   idAt(index: number): number {
-    return this.#ids[index];
+    return this.#lines[index * LINE];
   }
 
   valueAt(index: number): string {
-    const value = this.#values[index];
-    if (value !== null) return value;
-    const span = index * 4;
-    return this.#values[index] = this.#head.slice(this.#spans[span + 2], this.#spans[span + 3]);
+    const values = this.#values ??= [];
+    const value = values[index];
+    if (value !== undefined) return value;
+    const line = index * LINE;
+    return values[index] = this.#head.slice(this.#lines[line + 3], this.#lines[line + 4]);
   }
 
   /** The first value. */
@@ -115,28 +119,33 @@ export class Fields {
   set(name: FieldName, value: string): void {
     const at = this.#find(name, 0);
     if (at < 0) return this.append(name, value);
-    this.#values[at] = value;
-    if (at * 4 < this.#spans.length) {
-      if (this.#ids[at] === 0) this.nameAt(at);
-      this.#spans[at * 4] = -1;
-    }
+    if (this.#lines[at * LINE] === 0) this.nameAt(at);
+    (this.#values ??= [])[at] = value;
+    this.#lines[at * LINE + 1] = -1;
     for (let next = this.#find(name, at + 1); next >= 0; next = this.#find(name, next)) this.removeAt(next);
   }
 
   append(name: FieldName, value: string): void {
-    this.#ids.push(name.id);
-    this.#values.push(value);
-    if (this.#names !== null) this.#names.push(null);
+    this.#add(name.id, value);
   }
 
   /** As {@linkcode append}, for a name (in lower case) that is a peer's: it is not remembered. */
   appendText(name: string, value: string): void {
     const known = knownField(name);
-    if (known !== undefined) return this.append(known, value);
-    this.#ids.push(0);
-    this.#values.push(value);
-    if (this.#names !== null) this.#names.push(name);
-    else this.#setName(this.#ids.length - 1, name);
+    if (known !== undefined) return this.#add(known.id, value);
+    (this.#names ??= [])[this.#size] = name;
+    this.#add(0, value);
+  }
+
+  #add(id: number, value: string): void {
+    const lines = this.#lines, index = this.#size++;
+    (this.#values ??= [])[index] = value;
+    let line = index * LINE;
+    lines[line] = id;
+    lines[++line] = -1;
+    lines[++line] = 0;
+    lines[++line] = 0;
+    lines[++line] = 0;
   }
 
   remove(name: FieldName): void {
@@ -145,14 +154,14 @@ export class Fields {
 
   /** As {@linkcode remove}, by a name in lower case that need not be interned. */
   removeText(name: string): void {
-    for (let i = this.size - 1; i >= 0; i--) if (this.nameAt(i) === name) this.removeAt(i);
+    for (let i = this.#size - 1; i >= 0; i--) if (this.nameAt(i) === name) this.removeAt(i);
   }
 
   removeAt(index: number): void {
-    this.#ids.splice(index, 1);
-    this.#values.splice(index, 1);
-    if (this.#names !== null) this.#names.splice(index, 1);
-    if (index * 4 < this.#spans.length) this.#spans.splice(index * 4, 4);
+    const lines = this.#lines, size = --this.#size;
+    for (let i = index * LINE; i < size * LINE; i++) lines[i] = lines[i + LINE];
+    removeFrom(this.#values, index, size);
+    removeFrom(this.#names, index, size);
   }
 
   clone(): Fields {
@@ -161,33 +170,23 @@ export class Fields {
     copy.#at = this.#at;
     copy.#epoch = this.#epoch;
     copy.#known = this.#known;
-    for (let i = 0; i < this.#ids.length; i++) {
-      copy.#ids.push(this.#ids[i]);
-      copy.#values.push(this.#values[i]);
-    }
-    for (let i = 0; i < this.#spans.length; i++) copy.#spans.push(this.#spans[i]);
+    copy.#size = this.#size;
+    copy.#lines = this.#lines.slice(0, this.#size * LINE);
+    if (this.#values !== null) copy.#values = this.#values.slice();
     if (this.#names !== null) copy.#names = this.#names.slice();
     return copy;
   }
 
   #find(name: FieldName, from: number): number {
-    const ids = this.#ids, id = name.id;
-    for (let i = from; i < ids.length; i++) if (ids[i] === id) return i;
+    const lines = this.#lines, id = name.id, end = this.#size * LINE;
+    for (let line = from * LINE; line < end; line += LINE) if (lines[line] === id) return line / LINE;
     return id <= this.#known ? -1 : this.#findText(name, from);
   }
 
   /** Among names that were not interned when they came. */
   #findText(name: FieldName, from: number): number {
-    for (let i = from; i < this.#ids.length; i++) if (this.#ids[i] === 0 && this.nameAt(i) === name.text) return i;
+    for (let i = from; i < this.#size; i++) if (this.#lines[i * LINE] === 0 && this.nameAt(i) === name.text) return i;
     return -1;
-  }
-
-  #setName(index: number, name: string): void {
-    if (this.#names === null) {
-      this.#names = [];
-      for (let i = 0; i < this.#ids.length; i++) this.#names.push(null);
-    }
-    this.#names[index] = name;
   }
 
   // --- as HTTP/1.1
@@ -195,37 +194,34 @@ export class Fields {
   /** Bytes that {@linkcode write} needs at most. */
   get bound(): number {
     let bound = this.#head.length + 4;
-    for (let i = 0; i < this.#ids.length; i++) {
-      const value = this.#values[i];
-      if (value !== null) bound += value.length + this.nameAt(i).length + 4;
+    const values = this.#values;
+    if (values === null) return bound;
+    for (let i = 0; i < this.#size; i++) {
+      const value = values[i];
+      if (value !== undefined) bound += value.length + this.nameAt(i).length + 4;
     }
     return bound;
   }
 
   /** Writes `name: value` lines at arena offset `to`, without those that frame a message; returns the offset behind them. */
   write(to: number): number {
-    const ids = this.#ids, spans = this.#spans;
+    const lines = this.#lines, last = this.#size * LINE;
     let base = -1;
-    for (let i = 0; i < ids.length;) {
-      const id = ids[i];
+    for (let line = 0; line < last;) {
+      const id = lines[line];
       if (id !== 0 && id <= LAST_CODEC_FIELD) {
-        i++;
+        line += LINE;
         continue;
       }
-      let span = i * 4;
-      if (span >= spans.length || spans[span] < 0) {
-        to = writeText(this.nameAt(i), to);
-        U8[to++] = 0x3a;
-        U8[to++] = 0x20;
-        to = writeText(this.valueAt(i), to);
-        U8[to++] = 0x0d;
-        U8[to++] = 0x0a;
-        i++;
+      const start = lines[line + 1];
+      if (start < 0) {
+        to = this.#writeLine(line / LINE, to);
+        line += LINE;
         continue;
       }
       if (base < 0) base = this.#bytes();
-      const start = spans[span], nameEnd = spans[span + 1], valueStart = spans[span + 2], valueEnd = spans[span + 3];
-      i++;
+      const nameEnd = lines[line + 2], valueStart = lines[line + 3], valueEnd = lines[line + 4];
+      line += LINE;
       if (valueStart !== nameEnd + 2 || U8[base + valueEnd] !== 0x0d) {
         // Other white space than one space.
         U8.copyWithin(to, base + start, base + nameEnd);
@@ -240,17 +236,26 @@ export class Fields {
       }
       // As many lines as follow each other.
       let end = valueEnd + 2;
-      while (i < ids.length && (ids[i] === 0 || ids[i] > LAST_CODEC_FIELD)) {
-        span = i * 4;
-        if (span >= spans.length || spans[span] !== end || spans[span + 2] !== spans[span + 1] + 2) break;
-        const next = spans[span + 3];
+      while (line < last && (lines[line] === 0 || lines[line] > LAST_CODEC_FIELD)) {
+        if (lines[line + 1] !== end || lines[line + 3] !== lines[line + 2] + 2) break;
+        const next = lines[line + 4];
         if (U8[base + next] !== 0x0d) break;
         end = next + 2;
-        i++;
+        line += LINE;
       }
       U8.copyWithin(to, base + start, base + end);
       to += end - start;
     }
+    return to;
+  }
+
+  #writeLine(index: number, to: number): number {
+    to = writeText(this.nameAt(index), to);
+    U8[to++] = 0x3a;
+    U8[to++] = 0x20;
+    to = writeText(this.valueAt(index), to);
+    U8[to++] = 0x0d;
+    U8[to++] = 0x0a;
     return to;
   }
 
@@ -265,6 +270,12 @@ export class Fields {
     }
     return REBUILT;
   }
+}
+
+function removeFrom(strings: (string | undefined)[] | null, index: number, size: number): void {
+  if (strings === null || index >= strings.length) return;
+  for (let i = index; i < size; i++) strings[i] = strings[i + 1];
+  strings.length = Math.min(strings.length, size);
 }
 
 /** Writes text that goes into a head; what would break the head's form, or is no byte, cannot get through. */

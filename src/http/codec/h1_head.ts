@@ -102,7 +102,7 @@ export function headFailure(): number {
 }
 
 /** Puts lines of the head that was parsed into fields, but for those that belong to the codec. */
-function collect(fields: Fields, base: number): boolean {
+function collect(fields: Fields): boolean {
   seenHost =
     seenLength =
     seenEncoding =
@@ -116,7 +116,7 @@ function collect(fields: Fields, base: number): boolean {
   for (let at = 0; at < end; at += LINE) {
     const id = LINES[at];
     if (id === 0 || id > LAST_CODEC_FIELD) {
-      fields.addParsed(id, LINES[at + 1] - base, LINES[at + 2] - base, LINES[at + 3] - base, LINES[at + 4] - base);
+      fields.addParsed(id, LINES[at + 1], LINES[at + 2], LINES[at + 3], LINES[at + 4]);
       continue;
     }
     switch (id) {
@@ -127,7 +127,7 @@ function collect(fields: Fields, base: number): boolean {
       case CONTENT_LENGTH.id:
         if (seenLength >= 0) doubled = true;
         seenLength = at;
-        fields.addParsed(id, LINES[at + 1] - base, LINES[at + 2] - base, LINES[at + 3] - base, LINES[at + 4] - base);
+        fields.addParsed(id, LINES[at + 1], LINES[at + 2], LINES[at + 3], LINES[at + 4]);
         break;
       case TRANSFER_ENCODING.id:
         if (seenEncoding >= 0) doubled = true;
@@ -220,8 +220,8 @@ export function requestHead(
 ): H1RequestHead | null {
   const base = HEAD.start;
   const text = latin1Slice.call(U8, base, HEAD.end);
-  const fields = Fields.parsed(text, base, inputEpoch);
-  if (!collect(fields, base)) return fail(400, "too many options in Connection");
+  const fields = Fields.parsed(text, base, inputEpoch, HEAD.lines);
+  if (!collect(fields)) return fail(400, "too many options in Connection");
   if (doubled) return fail(400, "a field that may occur once occurs twice");
   const http10 = HEAD.minor === 0;
 
@@ -239,7 +239,7 @@ export function requestHead(
   let authority = "";
   if (seenHost >= 0) {
     const at = LINES[seenHost + 3], end = LINES[seenHost + 4];
-    authority = sameText(previous, at, end) ? previous : text.slice(at - base, end - base);
+    authority = sameText(previous, at, end) ? previous : latin1Slice.call(U8, at, end);
     if ((authority !== previous || authority === "") && !isAuthorityAt(at, end, authority)) {
       return fail(400, "a malformed Host");
     }
@@ -297,8 +297,8 @@ export function requestHead(
 /** The head of the response that was parsed, to a request by `method`; null when it breaks the rules. */
 export function responseHead(method: string, upgrading: boolean, inputEpoch: number): H1ResponseHead | null {
   const base = HEAD.start, status = HEAD.status;
-  const fields = Fields.parsed(latin1Slice.call(U8, base, HEAD.end), base, inputEpoch);
-  if (!collect(fields, base)) return fail(502, "too many options in Connection");
+  const fields = Fields.parsed(latin1Slice.call(U8, base, HEAD.end), base, inputEpoch, HEAD.lines);
+  if (!collect(fields)) return fail(502, "too many options in Connection");
   seenHost = -1;
   if (doubled) return fail(502, "a field that may occur once occurs twice");
   const http10 = HEAD.minor === 0;
@@ -329,12 +329,12 @@ export function responseHead(method: string, upgrading: boolean, inputEpoch: num
 
 /** Fields of the trailer section that was parsed, without those that no trailer may have. */
 export function trailerFields(at: number, inputEpoch: number): Fields {
-  const fields = Fields.parsed(latin1Slice.call(U8, at, HEAD.end), at, inputEpoch);
+  const fields = Fields.parsed(latin1Slice.call(U8, at, HEAD.end), at, inputEpoch, HEAD.lines);
   const end = HEAD.lines * LINE;
   for (let line = 0; line < end; line += LINE) {
     const id = LINES[line];
     if (id !== 0 && id <= LAST_CODEC_FIELD) continue;
-    fields.addParsed(id, LINES[line + 1] - at, LINES[line + 2] - at, LINES[line + 3] - at, LINES[line + 4] - at);
+    fields.addParsed(id, LINES[line + 1], LINES[line + 2], LINES[line + 3], LINES[line + 4]);
   }
   return fields;
 }

@@ -148,7 +148,10 @@ export function parseLines(at: number, end: number, maxFields: number): HeadResu
     const nameEnd = at++;
     while (at < end && (U8[at] === SP || U8[at] === HTAB)) at++;
     const value = at;
-    while (at < end && VALUE[U8[at]] === 1) at++;
+    for (; at < end; at++) {
+      const byte = U8[at];
+      if (byte < SP ? byte !== HTAB : byte === 0x7f) break;
+    }
     if (end - at < 2) return at < end && U8[at] !== CR ? BAD : INCOMPLETE;
     if (U8[at] !== CR || U8[at + 1] !== LF) return BAD;
     let valueEnd = at;
