@@ -315,16 +315,6 @@ export abstract class TlsTransport extends Transport implements Runnable {
     if (this.#handle !== null && this.drained) this.finishCarrier();
   }
 
-  /** Tells the peer that no more will be written, and goes on reading: for byte streams, whose directions end one by one. */
-  endOutput(): void {
-    if (this.#handle === null || this.#finishing) return;
-    this.ssl.ERR_clear_error();
-    this.ssl.SSL_shutdown(this.#handle);
-    this.ssl.ERR_clear_error();
-    const records = this.ring.take();
-    if (records > 0) this.sendRecords(records);
-  }
-
   override abort(): void {
     this.end(ABORTED, true);
   }

@@ -63,6 +63,8 @@ export class Cluster {
   maxRequestsPerConnection: number;
   /** Connections are not kept without requests. */
   retired = false;
+  /** Pools with connections, those of hosts that are gone included. */
+  readonly pools = new Set<HttpPool>();
   #destination: Destination;
   readonly #parts: ClusterParts;
   readonly #random: () => number;
@@ -77,6 +79,8 @@ export class Cluster {
   #names: ReadonlySet<string> = new Set();
   #unresolved = false;
   #placed: PlacedHost[] = [];
+  /** Hosts that have just gone, with connections or requests that wait for one. */
+  #evicted: Host[] = [];
   #localityWeights: readonly number[] | undefined;
   #table!: HostTable;
   /** The hosts must be looked up again. */
@@ -197,8 +201,8 @@ export class Cluster {
 
   /** The host for a request, null when none may be chosen. */
   pick(context: PickContext): Host | null {
-    if (this.#isOriginal) return this.#originals.at(context.originalDestination);
     if (this.#stale || this.#changed) this.#refresh();
+    if (this.#isOriginal) return this.#originals.at(context.originalDestination);
     const { policy, hash } = this.#destination.loadBalancer;
     if (policy === "CONSISTENT_HASH") {
       if (context.hash < 0) hashOf(hash, context, this.#random);
@@ -250,6 +254,18 @@ export class Cluster {
       this.#random,
     );
     this.#watchWarmup();
+    if (this.#evicted.length > 0) this.#rehouse();
+  }
+
+  /** Whoever waits for a connection to a host that is gone is sent to another, if there is one: nothing of it has been sent. */
+  #rehouse(): void {
+    const evicted = this.#evicted;
+    this.#evicted = [];
+    if (this.#table.size === 0) return;
+    for (const host of evicted) {
+      host.http1?.evict();
+      host.http2?.evict();
+    }
   }
 
   #lookUp(): void {
@@ -257,8 +273,13 @@ export class Cluster {
       this.#comesFrom(new Set([ANY_CHANGE]));
       this.#originals.refresh();
       this.#placed = [];
+      this.#watchNames(new Set());
+      this.#unresolved = false;
+      for (const host of this.#hosts.values()) this.#remove(host);
+      this.#hosts.clear();
       return;
     }
+    this.#original?.clear();
     const found = hostsOf(this.#destination, this.#source);
     this.#comesFrom(found.services);
     if (!this.#closed) this.#watchNames(found.names);
@@ -300,6 +321,7 @@ export class Cluster {
     host.removed = true;
     this.#outlier?.forget(host);
     host.drain();
+    if (host.http1 !== null || host.http2 !== null) this.#evicted.push(host);
   }
 
   #watchNames(names: ReadonlySet<string>): void {
@@ -422,10 +444,7 @@ export class Cluster {
   close(): void {
     this.#release();
     this.#raw?.close();
-    for (const host of this.hosts) {
-      host.http1?.close();
-      host.http2?.close();
-    }
+    for (const pool of [...this.pools]) pool.close();
   }
 
   #release(): void {

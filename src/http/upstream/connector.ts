@@ -2,6 +2,7 @@ import { describeError, type MeshError } from "../../core/errors.ts";
 import type { H2Stream } from "../../h2/stream.ts";
 import type { HboneError, HboneStream } from "../../hbone/mod.ts";
 import type { WorkloadCertificate } from "../../identity/types.ts";
+import { DEFAULT_LIMITS } from "../../model/mod.ts";
 import { connectTcp, type Endpoint, type SocketAddress } from "../../net/mod.ts";
 import { startTls } from "../../net/tls_socket.ts";
 import { TlsStream } from "../../net/tls_stream.ts";
@@ -60,8 +61,8 @@ export class Connecting {
   }
 
   start(): void {
-    const { reactor, destination } = this.#cluster;
-    const ms = destination.limits.connectTimeoutMs;
+    const { reactor } = this.#cluster;
+    const ms = this.#timeoutMs;
     this.#timer = reactor.setTimer(ms, () => {
       const step = this.#step;
       this.#fail("connection_timeout", `no connection to "${this.#host.name}" within ${ms} ms`);
@@ -77,6 +78,11 @@ export class Connecting {
     );
   }
 
+  get #timeoutMs(): number {
+    const { connectTimeoutMs } = this.#cluster.destination.limits;
+    return connectTimeoutMs > 0 ? connectTimeoutMs : DEFAULT_LIMITS.connectTimeoutMs;
+  }
+
   /** Gives up; the callback is not called. */
   cancel(): void {
     this.#callback = null;
@@ -86,10 +92,11 @@ export class Connecting {
   }
 
   #dialTcp(): void {
-    const { reactor, options, destination } = this.#cluster;
+    const { reactor, options } = this.#cluster;
     const { address, port } = this.#host;
     const { netns, mark, keepalive } = options;
-    const timeoutMs = destination.limits.connectTimeoutMs + 1000;
+    // Later than our own timer, which covers every step.
+    const timeoutMs = this.#timeoutMs + 1000;
     const attempt = connectTcp(reactor, { netns, mark, keepalive, address, port, timeoutMs }, (error, socket) => {
       this.#step = null;
       if (this.#callback === null) return socket?.abort();
@@ -168,7 +175,7 @@ export class Connecting {
   ): void {
     try {
       const context = this.#cluster.tlsContext(this.#application);
-      const transport = start(context, this.#cluster.destination.limits.connectTimeoutMs + 1000);
+      const transport = start(context, this.#timeoutMs + 1000);
       if (this.#callback !== null && transport.open) this.#step = transport;
     } catch (thrown) {
       below.abort();

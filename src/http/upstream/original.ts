@@ -45,6 +45,12 @@ export class OriginalHosts {
     }
   }
 
+  /** The destination is not of this kind any more. */
+  clear(): void {
+    for (const host of this.#hosts.values()) host.drain();
+    this.#hosts.clear();
+  }
+
   #forgetIdle(): void {
     for (const [place, host] of this.#hosts) {
       if (host.connections > 0 || host.active > 0) continue;

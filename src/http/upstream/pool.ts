@@ -226,6 +226,7 @@ export class HttpPool {
     const { cluster, host } = this;
     cluster.breakers.connections++;
     host.connections++;
+    cluster.pools.add(this);
     const connecting = connectHost(cluster, host, this.http2 ? "h2" : "http/1.1", (error, carrier) => {
       this.#connecting.delete(connecting);
       if (error !== null) {
@@ -253,23 +254,35 @@ export class HttpPool {
   #lost(): void {
     this.cluster.breakers.connections--;
     this.host.connections--;
+    if (this.#all.size === 0 && this.#connecting.size === 0) this.cluster.pools.delete(this);
     this.cluster.onRoom();
   }
 
   onCapacity(pooled: PooledConnection): void {
     const { connection } = pooled;
-    if (!connection.open || pooled.ready || !this.#all.has(pooled)) return;
-    if (connection.streams === 0) pooled.idleSince = this.cluster.reactor.now;
-    if (connection.capacity <= 0) return;
-    if (this.#first === null && (this.#draining || this.cluster.retired)) {
+    if (!connection.open || !this.#all.has(pooled)) return;
+    const idle = connection.streams === 0;
+    if (idle) pooled.idleSince = this.cluster.reactor.now;
+    if (this.#leaving) {
       // Nobody waits for it, and nobody will.
-      if (connection.streams === 0) connection.drain();
+      if (!idle) return;
+      if (pooled.ready) this.#unready(pooled);
+      connection.drain();
       return;
     }
+    if (pooled.ready || connection.capacity <= 0) return;
     pooled.ready = true;
     this.#ready.push(pooled);
-    if (this.#first !== null) this.#servePending();
-    else if (this.#sweep === null) this.#idleBegins();
+    if (this.#first !== null) {
+      this.#servePending();
+      // Those who waited may have been refused, or gone elsewhere: then it is idle after all.
+      if (pooled.ready && this.#leaving) return this.onCapacity(pooled);
+    }
+    if (this.#sweep === null) this.#idleBegins();
+  }
+
+  get #leaving(): boolean {
+    return this.#first === null && (this.#draining || this.cluster.retired);
   }
 
   #idleBegins(): void {
@@ -329,6 +342,19 @@ export class HttpPool {
     this.#connecting.delete(connecting);
     connecting.cancel();
     this.#lost();
+  }
+
+  /** The host is gone: those who wait for a connection to it are sent to other hosts. */
+  evict(): void {
+    let left = this.#pending;
+    while (left-- > 0 && this.#first !== null) {
+      const attempt = this.#first;
+      this.forget(attempt);
+      attempt.host = null;
+      attempt.pool = null;
+      this.cluster.dispatch(attempt);
+    }
+    for (const connecting of [...this.#connecting]) this.#giveUp(connecting);
   }
 
   /** Ends everything at once. */

@@ -1,7 +1,7 @@
 // Upstreams that speak HTTP: the codecs on real connections, against servers that are not ours.
 
 import assert from "node:assert/strict";
-import { createServer, type Http2Server } from "node:http2";
+import { createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import { createServer as createSecureServer } from "node:https";
 import { createServer as createTcpServer } from "node:net";
 import type { AddressInfo } from "node:net";
@@ -76,7 +76,7 @@ Deno.test("HTTP/2 with prior knowledge: requests share a connection of node's", 
   let sessions = 0;
   const server: Http2Server = createServer();
   server.on("session", () => sessions++);
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: ServerHttp2Stream) => {
     let body = "";
     stream.on("data", (bytes) => body += bytes);
     stream.on("end", () => {
@@ -158,7 +158,7 @@ Deno.test("HTTP/1.1: connection: close is not used again; an idle one that the s
 
 Deno.test("HTTP/2: an upgrade that the peer does not offer is refused, and others go on", async () => {
   const server: Http2Server = createServer();
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: ServerHttp2Stream) => {
     stream.respond({ ":status": 200 }, { endStream: true });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

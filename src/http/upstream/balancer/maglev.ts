@@ -2,8 +2,8 @@ import type { Host } from "../host.ts";
 import type { Balancer } from "./balancer.ts";
 import { hashText } from "./hash.ts";
 
-/** Envoy's size, a prime; and its bound. */
-const DEFAULT_SIZE = 65537, MAX_SIZE = 5_000_011;
+/** Envoy's size, a prime; and a bound, for a table is built again whenever a host comes or goes. */
+const DEFAULT_SIZE = 65537, MAX_SIZE = 1_000_003;
 
 /**
  * Google's Maglev (NSDI 2016, 3.4): a table in which every host holds its share of entries to within one percent, chosen from the

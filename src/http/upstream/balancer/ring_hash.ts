@@ -2,8 +2,8 @@ import type { Host } from "../host.ts";
 import type { Balancer } from "./balancer.ts";
 import { hashText, mix } from "./hash.ts";
 
-/** Envoy's bounds: entries when the configuration names no size, and the most there may be. */
-const DEFAULT_ENTRIES = 1024, MAX_ENTRIES = 8 * 1024 * 1024;
+/** Envoy's size when the configuration names none; and a bound, for a ring is built again whenever a host comes or goes. */
+const DEFAULT_ENTRIES = 1024, MAX_ENTRIES = 1024 * 1024;
 
 /**
  * Ketama: every host stands at many places of a ring, in proportion to its weight, and a hash belongs to the next one. Only
