@@ -11,6 +11,8 @@ export interface RuleKeys {
   readonly principals: readonly string[] | undefined;
   readonly namespaces: readonly string[] | undefined;
   readonly paths: readonly string[] | undefined;
+  /** What paths begin with; whole paths among them. */
+  readonly prefixes: readonly string[] | undefined;
 }
 
 /** One rule of a policy. */
@@ -231,20 +233,25 @@ function paths(values: readonly L7PathMatch[]): FieldTest | undefined {
 
 function ruleKeys(rule: L7Rule): RuleKeys {
   return {
-    principals: exactValues(rule.from.map((source) => source.principals)),
-    namespaces: exactValues(rule.from.map((source) => source.namespaces)),
-    paths: exactValues(rule.to.map((operation) => operation.paths)),
+    principals: valuesOf(rule.from.map((source) => source.principals), "exact"),
+    namespaces: valuesOf(rule.from.map((source) => source.namespaces), "exact"),
+    paths: valuesOf(rule.to.map((operation) => operation.paths), "exact"),
+    prefixes: valuesOf(rule.to.map((operation) => operation.paths), "exact", "prefix"),
   };
 }
 
-/** All exact values of a field when every alternative has the field, and with nothing but exact values. */
-function exactValues(fields: readonly (readonly L7PathMatch[] | undefined)[]): string[] | undefined {
+/** All values of a field when every alternative has the field, and with nothing but values of these kinds. */
+function valuesOf(
+  fields: readonly (readonly L7PathMatch[] | undefined)[],
+  ...kinds: readonly ("exact" | "prefix")[]
+): string[] | undefined {
   if (fields.length === 0) return undefined;
   const out: string[] = [];
   for (const values of fields) {
     if (!values || values.length === 0) return undefined;
     for (const value of values) {
-      if (value.kind !== "exact") return undefined;
+      if (value.kind !== "exact" && value.kind !== "prefix") return undefined;
+      if (!kinds.includes(value.kind)) return undefined;
       out.push(value.value);
     }
   }

@@ -25,14 +25,17 @@ const NO_ALLOW_MATCHED: L7Decision = Object.freeze({
 });
 
 /**
- * Rules in order, found by what is exact in them: a rule is filed under the key that fewest rules share (principal, namespace or path),
- * or among those that are asked every time. A thousand policies for a thousand callers cost one look-up.
+ * Rules in order, found by what is exact in them: a rule is filed under the key that fewest rules share (principal, path, beginning of paths,
+ * namespace), or among those that are asked every time. A thousand policies for a thousand callers, or paths, cost one look-up.
  */
 class RuleIndex {
   readonly #rules: readonly CompiledRule[];
   readonly #principals = new Map<string, number[]>();
   readonly #namespaces = new Map<string, number[]>();
   readonly #paths = new Map<string, number[]>();
+  readonly #prefixes = new Map<string, number[]>();
+  /** Of the prefixes, ascending. */
+  readonly #prefixLengths: readonly number[];
   readonly #others: number[] = [];
 
   constructor(rules: readonly CompiledRule[]) {
@@ -41,11 +44,17 @@ class RuleIndex {
       principals: counts(rules, "principals"),
       namespaces: counts(rules, "namespaces"),
       paths: counts(rules, "paths"),
+      prefixes: counts(rules, "prefixes"),
     };
-    const tables = { principals: this.#principals, namespaces: this.#namespaces, paths: this.#paths };
+    const tables = {
+      principals: this.#principals,
+      namespaces: this.#namespaces,
+      paths: this.#paths,
+      prefixes: this.#prefixes,
+    };
     rules.forEach((rule, index) => {
-      let chosen: "principals" | "namespaces" | "paths" | undefined, cost = Infinity;
-      for (const kind of ["principals", "paths", "namespaces"] as const) {
+      let chosen: keyof CompiledRule["keys"] | undefined, cost = Infinity;
+      for (const kind of ["principals", "paths", "prefixes", "namespaces"] as const) {
         const values = rule.keys[kind];
         if (!values) continue;
         const price = Math.max(...values.map((value) => shared[kind].get(value)!));
@@ -60,6 +69,7 @@ class RuleIndex {
         }
       }
     });
+    this.#prefixLengths = [...new Set([...this.#prefixes.keys()].map((prefix) => prefix.length))].sort((a, b) => a - b);
   }
 
   get size(): number {
@@ -75,7 +85,11 @@ class RuleIndex {
       if (this.#principals.size > 0) best = this.#first(this.#principals.get(principal), facts, best);
       if (this.#namespaces.size > 0) best = this.#first(this.#namespaces.get(identity.namespace), facts, best);
     }
-    if (this.#paths.size > 0) best = this.#first(this.#paths.get(facts.path), facts, best);
+    const { path } = facts;
+    if (this.#paths.size > 0) best = this.#first(this.#paths.get(path), facts, best);
+    for (let i = 0; i < this.#prefixLengths.length && this.#prefixLengths[i] <= path.length; i++) {
+      best = this.#first(this.#prefixes.get(path.slice(0, this.#prefixLengths[i])), facts, best);
+    }
     return best === Infinity ? null : this.#rules[best];
   }
 

@@ -303,6 +303,30 @@ Deno.test("http policy: on TCP, HTTP fields never match in ALLOW and are dropped
   assert.equal(tcp([policy({ action: "DENY", rules: [header] })], { ip: "10.0.0.2" }), true);
 });
 
+Deno.test("http policy: rules found by the beginnings of paths are those that match, the first of them", () => {
+  const values = [
+    [prefix("/a")],
+    [prefix("/ab"), exact("/abc/d")],
+    [exact("/abc")],
+    [prefix("/")],
+    [prefix("/abc/"), prefix("/x")],
+    [suffix("z")],
+    [exact("/x")],
+    [prefix("/ab"), suffix("/q")],
+  ];
+  for (const order of [values, values.toReversed(), [...values.slice(4), ...values.slice(0, 4)]]) {
+    const policies = order.map((paths, i) => policy({ name: `shop/p${i}`, rules: [rule({ to: [{ paths }] })] }));
+    for (const some of [policies, policies.filter((_, i) => i % 2 === 0), policies.slice(0, 3)]) {
+      const set = new L7PolicySet(some.map(compileL7Policy));
+      for (const path of ["/", "/a", "/ab", "/abc", "/abc/d", "/abc/d/q", "/x", "/xz", "/y", "/yz", "*", ""]) {
+        const asked = facts({ path });
+        const alone = some.find((one) => new L7PolicySet([compileL7Policy(one)]).decide(asked).allowed);
+        assert.equal(set.decide(asked).by?.policy.name, alone?.name, path);
+      }
+    }
+  }
+});
+
 Deno.test("http policy: a thousand policies decide as they would one by one", () => {
   const policies: L7Policy[] = [];
   for (let i = 0; i < 1000; i++) {
@@ -311,13 +335,14 @@ Deno.test("http policy: a thousand policies decide as they would one by one", ()
       : i % 3 === 1
       ? [{ namespaces: [exact(`n${i}`)] }]
       : [];
-    const to = i % 3 === 2 ? [{ paths: [exact(`/p${i}`)] }] : [{ methods: [exact("GET")] }];
+    const path = i % 2 === 0 ? exact(`/p${i}/`) : prefix(`/p${i}/`);
+    const to = i % 3 === 2 ? [{ paths: [path], methods: [exact("GET")] }] : [{ methods: [exact("GET")] }];
     policies.push(policy({ name: `shop/p${i}`, rules: [rule({ from, to })] }));
   }
   policies.push(policy({ name: "shop/zz", action: "DENY", rules: [rule({ to: [{ paths: [prefix("/secret")] }] })] }));
   const set = new L7PolicySet(policies.map(compileL7Policy));
   for (const i of [0, 1, 2, 500, 501, 998, 999]) {
-    const given: Given = { principal: `td/ns/n${i}/sa/a`, path: `/p${i}` };
+    const given: Given = { principal: `td/ns/n${i}/sa/a`, path: `/p${i}/` };
     const decision = set.decide(facts(given));
     assert.equal(decision.by?.policy.name, `shop/p${i}`);
     assert.equal(set.decide(facts({ ...given, path: "/secret" })).by?.policy.name, "shop/zz");
@@ -328,5 +353,10 @@ Deno.test("http policy: a thousand policies decide as they would one by one", ()
   const counting = facts({ principal: "td/ns/n3/sa/a" });
   Object.defineProperty(counting, "method", { get: () => (asked++, "GET") });
   assert.equal(set.decide(counting).allowed, true);
+  assert.ok(asked <= 2, `${asked} rules were asked`);
+  asked = 0;
+  const byPath = facts({ path: "/p5/x" });
+  Object.defineProperty(byPath, "method", { get: () => (asked++, "GET") });
+  assert.equal(set.decide(byPath).by?.policy.name, "shop/p5");
   assert.ok(asked <= 2, `${asked} rules were asked`);
 });
