@@ -9,6 +9,7 @@ import type { Downstream } from "./downstream.ts";
 import { Exchange } from "./exchange.ts";
 import { HttpDate } from "./local_reply.ts";
 import type { RequestRecord, TraceContext } from "./record.ts";
+import { RefusedRecord } from "./refused.ts";
 import type { ListenerRuntime } from "./runtime.ts";
 import type { RequestHead } from "../message.ts";
 
@@ -77,6 +78,12 @@ export class HttpExchanges implements Runnable {
   /** Takes one request. `runtime` is null where no listener is left for it: 404. */
   handleRequest(stream: ServerStream, downstream: Downstream, runtime: ListenerRuntime | null): void {
     new Exchange(this, stream, downstream, runtime).start();
+  }
+
+  /** A codec has refused what a client sent, and answered it with `status`. */
+  handleRefusal(downstream: Downstream, runtime: ListenerRuntime | null, status: number, reason: string): void {
+    if (runtime === null || this.observer === null) return;
+    this.observer.onRequest(new RefusedRecord(downstream, runtime, status, reason, this.clock.now()));
   }
 
   /** Gives up every request: the proxy ends. */

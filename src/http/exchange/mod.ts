@@ -8,5 +8,6 @@
  */
 export { type ClientCertificate, Downstream, type DownstreamInfo, type ProxyUse } from "./downstream.ts";
 export { type ProxySelf } from "./self.ts";
-export { type ListenerRuntime, ListenerSlot, RuntimeCompiler } from "./runtime.ts";
-export { type ClusterSource, HttpExchanges, type HttpExchangesOptions } from "./exchanges.ts";
+export { explainRoute, type ListenerRuntime, ListenerSlot, type RouteExplanation, RuntimeCompiler } from "./runtime.ts";
+export { type ClusterSource, type ExchangeObserver, HttpExchanges, type HttpExchangesOptions } from "./exchanges.ts";
+export type { RequestRecord, TraceContext } from "./record.ts";

@@ -165,7 +165,7 @@ function operatorOf(name: string, argument: string): Operator | undefined {
     case "CONNECTION_TERMINATION_DETAILS":
       return (record) => record.head === null && record.details.startsWith("rbac_") ? record.details : undefined;
     case "UPSTREAM_TRANSPORT_FAILURE_REASON":
-      return (record) => record.upstreamFailure.replaceAll('"', "'");
+      return (record) => record.upstreamFailure === "" ? undefined : record.upstreamFailure.replaceAll('"', "'");
     case "BYTES_RECEIVED":
       return (record) => record.bytesReceived;
     case "BYTES_SENT":

@@ -105,6 +105,13 @@ export class HttpConnections implements RequestHandler {
     this.#exchanges.handleRequest(stream, client.downstream, runtime);
   }
 
+  /** What the codec refused has no Host to choose a listener by: it is told of where there is one for any. */
+  onRefused(connection: ServerConnection, status: number, reason: string): void {
+    const client = connection.context as Client;
+    const slot = client.slot ?? client.port?.choice?.find("") ?? null;
+    this.#exchanges.handleRefusal(client.downstream, slot === null ? null : slot.current, status, reason);
+  }
+
   onClosed(connection: ServerConnection): void {
     this.#open.delete(connection);
   }

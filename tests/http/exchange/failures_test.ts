@@ -253,3 +253,14 @@ Deno.test("failures: paths that cannot be normalised are 400", async () => {
     });
   });
 });
+
+Deno.test("failures: what the codec refuses is logged and counted", async () => {
+  await withLab({ resources: toWeb() }, async (lab) => {
+    assert.match(await raw(lab.port, "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"), /^HTTP\/1.1 400 /);
+    assert.match(lab.log[0], /^\[[^\]]+\] "- - -" 400 DPE codec_error\{\w+\} /);
+    assert.match(
+      lab.registry.expose(),
+      /istio_requests_total\{[^}]*response_code="400",grpc_response_status="",response_flags="DPE"/,
+    );
+  });
+});

@@ -167,6 +167,8 @@ export class ProxyLab {
       serveHttp(this.reactor, transport, downstream, {
         onRequest: (stream) =>
           this.exchanges.handleRequest(stream, downstream, this.compiler.slot("http.80")?.current ?? null),
+        onRefused: (_connection, status, reason) =>
+          this.exchanges.handleRefusal(downstream, this.compiler.slot("http.80")?.current ?? null, status, reason),
       });
       transport.begin();
     });
