@@ -1,32 +1,35 @@
 // Kubernetes objects -> workloads, services and policies, kept up to date: a change of one object recomputes what depends on it
 // and nothing else, and only what comes out different is announced.
 
-import type { Change, Store } from "../kube/store.ts";
+import type { Change } from "../kube/store.ts";
 import { type EndpointSlice, type KubeObject, objectKey, type Pod } from "../kube/types.ts";
 import { type AuthorizationPolicy, policyKey } from "../model/policy.ts";
 import type { Port, Service, Workload } from "../model/workload.ts";
-import { Attachments } from "./attachments.ts";
+import { attachedService, attachedWorkload, Attachments } from "./attachments.ts";
 import { convertAuthorizationPolicy } from "./authorization/convert.ts";
 import { buildSliceWorkloads, slicePods, slicePorts, sliceService } from "./endpoint_slice.ts";
+import { EntryHosts } from "./entry_hosts.ts";
 import { sameValue } from "./equal.ts";
-import { addIndexes, BY, type IndexInputs, newInputs } from "./inputs.ts";
-import { ANNOTATION, LABEL, type Labels, selectorPair, selects } from "./labels.ts";
+import { addIndexes, BY, type IndexInputs, newInputs, withLabels } from "./inputs.ts";
+import { ANNOTATION, LABEL, type Labels, selects } from "./labels.ts";
 import { PeerPolicies } from "./peer_policies.ts";
 import { buildPodWorkload, containerPort, isWorkload, podUid } from "./pod_workload.ts";
-import { objectOf, textOf } from "./read.ts";
+import { labelsOf, objectOf, textOf } from "./read.ts";
+import { SelectingPolicies } from "./selecting_policies.ts";
 import { buildService, type ServiceInfo } from "./service.ts";
-import { age, allocateAddresses, buildEntryEndpoints, buildEntryServices, readServiceEntry } from "./service_entry.ts";
+import { buildEntryEndpoints, buildEntryServices, readServiceEntry } from "./service_entry.ts";
 import { DEFAULT_SETTINGS, type MeshSettings } from "./settings.ts";
 import type { StatusReport } from "./status.ts";
 import { OutputTable, type TableDelta } from "./table.ts";
-import { bindWaypoint, readWaypoint, type Waypoint, type WaypointBinding } from "./waypoints.ts";
 import {
-  buildEntryWorkload,
-  entryLabels,
-  entryPorts,
-  workloadEntryLabels,
-  workloadEntryUid,
-} from "./workload_entry.ts";
+  bindWaypoint,
+  isWaypointService,
+  readWaypoint,
+  type Waypoint,
+  type WaypointBinding,
+  withWaypoint,
+} from "./waypoints.ts";
+import { buildEntryWorkload, entryPorts, workloadEntryLabels, workloadEntryUid } from "./workload_entry.ts";
 
 /** What differs after a {@linkcode AmbientIndex.flush}. */
 export interface IndexDelta {
@@ -34,14 +37,6 @@ export interface IndexDelta {
   readonly services: TableDelta;
   readonly policies: TableDelta;
   readonly statuses: TableDelta;
-}
-
-/** A policy that is for the workloads with these labels. */
-interface Selecting {
-  readonly key: string;
-  readonly selector: Labels;
-  /** "" for all namespaces. */
-  readonly namespace: string;
 }
 
 /**
@@ -65,12 +60,10 @@ export class AmbientIndex {
   readonly #serviceInfos = new Map<string, ServiceInfo>();
   /** By key of the ServiceEntry: one for each host that is its own. */
   readonly #entryInfos = new Map<string, readonly ServiceInfo[]>();
-  #allocated: ReadonlyMap<string, string> = new Map();
+  readonly #hosts: EntryHosts;
   readonly #waypoints = new Map<string, Waypoint>();
   readonly #attachments = new Attachments();
-  readonly #selecting = new Map<string, Selecting>();
-  /** The same by their namespace. */
-  readonly #selectingIn = new Map<string, Set<Selecting>>();
+  readonly #selecting = new SelectingPolicies();
   readonly #dirtyPods = new Set<string>();
   readonly #dirtyServices = new Set<string>();
   readonly #dirtySlices = new Set<string>();
@@ -84,6 +77,7 @@ export class AmbientIndex {
   constructor(inputs: IndexInputs, settings: MeshSettings = DEFAULT_SETTINGS) {
     this.#inputs = inputs = { ...newInputs(), ...inputs };
     this.#settings = settings;
+    this.#hosts = new EntryHosts(inputs.serviceEntries, (host) => this.#serviceOfHost(host));
     this.#peers = new PeerPolicies(inputs.peerAuthentications, settings);
     addIndexes(inputs);
     this.#everything();
@@ -178,7 +172,8 @@ export class AmbientIndex {
     for (const key of take(this.#dirtyServices)) this.#buildService(key);
     for (const key of take(this.#dirtyPolicies)) this.#buildPolicy(key);
     if (this.#dirtyPeers) this.#buildPeers();
-    if (this.#dirtyAllocation) this.#allocate();
+    if (this.#dirtyAllocation) { for (const key of this.#hosts.allocate()) this.#dirtyServiceEntries.add(key); }
+    this.#dirtyAllocation = false;
     for (const key of take(this.#dirtyServiceEntries)) this.#buildServiceEntry(key);
     for (const key of take(this.#dirtySlices)) this.#buildSlice(key);
     for (const key of take(this.#dirtyPods)) this.#buildPod(key);
@@ -329,15 +324,6 @@ export class AmbientIndex {
     this.statuses.replace(name, [[name, report]]);
   }
 
-  #allocate(): void {
-    this.#dirtyAllocation = false;
-    const old = this.#allocated, now = allocateAddresses(this.#inputs.serviceEntries.values());
-    this.#allocated = now;
-    for (const key of new Set([...old.keys(), ...now.keys()])) {
-      if (old.get(key) !== now.get(key)) this.#dirtyServiceEntries.add(key.slice(0, key.lastIndexOf("/")));
-    }
-  }
-
   #buildServiceEntry(key: string): void {
     const object = this.#inputs.serviceEntries.get(key), source = `ServiceEntry/${key}`;
     const old = this.#entryInfos.get(key) ?? [];
@@ -348,8 +334,13 @@ export class AmbientIndex {
       this.workloads.replace(source, []);
       this.statuses.replace(source, []);
     } else {
-      const infos = buildEntryServices(object, this.#network, this.#allocated, (host) => this.#answersFor(object, host))
-        .filter(({ service }) => this.#ownsHost(object, service.hostname));
+      const infos = buildEntryServices(
+        object,
+        this.#network,
+        this.#hosts.allocated,
+        (host) => this.#hosts.answersFor(object, host),
+      )
+        .filter(({ service }) => this.#hosts.owns(object, service.hostname));
       this.#entryInfos.set(key, infos);
       const binding = this.#bind("service", object), keys = infos.map((info) => info.key);
       const namespaceIngress = this.#inputs.namespaces.get(object.metadata.namespace ?? "")?.metadata.labels
@@ -367,12 +358,11 @@ export class AmbientIndex {
       const fields = readServiceEntry(object).endpoints, bound = new Map<string, string>(), named = [...binding.named];
       const workloads = endpoints.map((workload): [string, Workload] => {
         const address = workload.hostname || workload.addresses[0];
-        const labels = entryLabels(object, fields.find((one) => textOf(one.address) === address) ?? {});
+        // An endpoint has the labels that are written at it; those of the entry are its services'.
+        const labels = labelsOf(fields.find((one) => textOf(one.address) === address)?.labels);
         const own = this.#bind("workload", object, labels);
-        if (own.waypoint) {
-          bound.set(workload.uid, own.waypoint.key);
-          named.push(own.waypoint.key);
-        }
+        named.push(...own.named);
+        if (own.waypoint) bound.set(workload.uid, own.waypoint.key);
         return [workload.uid, {
           ...workload,
           waypoint: own.waypoint?.address,
@@ -392,24 +382,6 @@ export class AmbientIndex {
     for (const selector of new Set([old[0]?.selector, now[0]?.selector])) {
       if (selector) this.#markSelected(selector, namespace);
     }
-  }
-
-  /** Whether this entry is the one that its namespace knows a host by: Services go before entries, older entries before younger. */
-  #ownsHost(object: KubeObject, host: string): boolean {
-    const { namespace = "" } = object.metadata;
-    const service = this.#serviceOfHost(host);
-    if (service?.service.namespace === namespace) return false;
-    for (const other of this.#inputs.serviceEntries.by(BY.host, host)) {
-      if (other.metadata.namespace === namespace && age(other) < age(object)) return false;
-    }
-    return true;
-  }
-
-  /** Whether this entry is the one that the mesh knows a host by. */
-  #answersFor(object: KubeObject, host: string): boolean {
-    if (this.#serviceOfHost(host)) return false;
-    for (const other of this.#inputs.serviceEntries.by(BY.host, host)) if (age(other) < age(object)) return false;
-    return true;
   }
 
   #serviceOfHost(host: string): ServiceInfo | undefined {
@@ -458,27 +430,13 @@ export class AmbientIndex {
     const condition = converted?.condition;
     this.statuses.replace(status, object && condition ? [[status, report(object, condition)]] : []);
 
-    const old = this.#selecting.get(key);
-    let now: Selecting | undefined;
-    if (policy && converted?.selector) {
-      const { rootNamespace } = this.#settings;
-      now = {
-        key: policyKey(policy),
-        selector: converted.selector,
-        namespace: policy.namespace === rootNamespace ? "" : policy.namespace,
-      };
-    }
-    if (sameValue(old, now)) return;
-    if (old) this.#selectingIn.get(old.namespace)?.delete(old);
-    if (now) {
-      this.#selecting.set(key, now);
-      const group = this.#selectingIn.get(now.namespace);
-      if (group) group.add(now);
-      else this.#selectingIn.set(now.namespace, new Set([now]));
-    } else this.#selecting.delete(key);
-    for (const selecting of [old, now].filter((one) => one !== undefined)) {
-      this.#markSelected(selecting.selector, selecting.namespace);
-    }
+    const { rootNamespace } = this.#settings;
+    const now = policy && converted.selector && {
+      key: policyKey(policy),
+      selector: converted.selector,
+      namespace: policy.namespace === rootNamespace ? "" : policy.namespace,
+    };
+    for (const { selector, namespace } of this.#selecting.set(key, now)) this.#markSelected(selector, namespace);
   }
 
   /** Marks the pods and entries with these labels, of one namespace or ("") of all. */
@@ -546,7 +504,8 @@ export class AmbientIndex {
     const { endpointSlices } = this.#inputs, { labels = {}, namespace = "" } = pod.metadata;
     const found = new Map<string, readonly Port[]>();
     for (const info of this.#infosSelecting(namespace, labels)) found.set(info.key, portsOf(info, pod));
-    for (const slice of endpointSlices.by(BY.pod, key)) {
+    const slices = [...endpointSlices.by(BY.pod, key)].sort((a, b) => a.metadata.name < b.metadata.name ? -1 : 1);
+    for (const slice of slices) {
       const info = this.#serviceInfos.get(sliceService(slice) ?? "");
       if (!info || info.selector || info.service.namespace !== namespace) continue;
       found.set(info.key, [...found.get(info.key) ?? [], ...slicePorts(slice, info)]);
@@ -573,57 +532,13 @@ export class AmbientIndex {
 
   /** Keys of policies in the order of §1: those that select the workload, sorted, then those of PeerAuthentications. */
   #policiesOf(namespace: string, labels: Labels | undefined): string[] {
-    const keys: string[] = [];
-    for (const group of ["", namespace]) {
-      for (const policy of this.#selectingIn.get(group) ?? []) {
-        if (selects(policy.selector, labels)) keys.push(policy.key);
-      }
-    }
-    return [...keys.sort(), ...this.#peers.keysFor(namespace, labels)];
+    return [...this.#selecting.keysFor(namespace, labels), ...this.#peers.keysFor(namespace, labels)];
   }
-}
-
-/** Objects with these labels, of one namespace or ("") of all. */
-function withLabels<T extends KubeObject>(
-  store: Store<T>,
-  selector: Labels,
-  namespace: string,
-  labelsOf: (object: T) => Labels | undefined,
-): Iterable<T> {
-  const pair = selectorPair(selector);
-  if (pair === undefined) return namespace === "" ? store.values() : store.by(BY.namespace, namespace);
-  const candidates = namespace === "" ? store.by(BY.anyLabel, pair) : store.by(BY.label, `${namespace}|${pair}`);
-  return [...candidates].filter((object) => selects(selector, labelsOf(object)));
 }
 
 /** What decides which workloads are a service's, and how their ports are numbered. */
 function members(info: ServiceInfo | undefined): unknown {
   return info && [info.key, info.selector, info.ports];
-}
-
-function withWaypoint(service: Service, binding: WaypointBinding | undefined): Service {
-  if (!binding?.waypoint) return service;
-  return { ...service, waypoint: binding.waypoint.address, weightedWaypoints: binding.weighted };
-}
-
-/** The Service of a waypoint or east-west gateway: it never has a waypoint itself. */
-function isWaypointService({ metadata }: KubeObject): boolean {
-  const managed = metadata.labels?.[LABEL.gatewayManaged];
-  return managed === "istio.io-mesh-controller" || managed === "istio.io-eastwest-controller";
-}
-
-function attachedService({ named, waypoint, canary }: WaypointBinding, keys: readonly string[]) {
-  const gateways = waypoint ? [waypoint.key, ...canary ? [canary.key] : []] : [];
-  return {
-    named,
-    services: new Map(gateways.length > 0 ? keys.map((key) => [key, gateways]) : []),
-    workloads: new Map<string, string>(),
-  };
-}
-
-function attachedWorkload({ named, waypoint }: WaypointBinding, uid: string) {
-  const services = new Map<string, readonly string[]>();
-  return { named, services, workloads: new Map(waypoint ? [[uid, waypoint.key]] : []) };
 }
 
 function sortedByKey<V>(map: ReadonlyMap<string, V>): Map<string, V> {

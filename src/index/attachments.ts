@@ -1,3 +1,5 @@
+import type { WaypointBinding } from "./waypoints.ts";
+
 /** What one object has bound to waypoints. */
 export interface Attached {
   /** Keys of the Gateways that it names. */
@@ -79,4 +81,20 @@ function drop(map: Map<string, Set<string>>, key: string, value: string): void {
   const set = map.get(key);
   set?.delete(value);
   if (set?.size === 0) map.delete(key);
+}
+
+/** What the binding of a service's object attaches; `keys` of all services that it stands for. */
+export function attachedService({ named, waypoint, canary }: WaypointBinding, keys: readonly string[]): Attached {
+  const gateways = waypoint ? [waypoint.key, ...canary ? [canary.key] : []] : [];
+  return {
+    named,
+    services: new Map(gateways.length > 0 ? keys.map((key) => [key, gateways]) : []),
+    workloads: new Map<string, string>(),
+  };
+}
+
+/** What the binding of a workload attaches. */
+export function attachedWorkload({ named, waypoint }: WaypointBinding, uid: string): Attached {
+  const services = new Map<string, readonly string[]>();
+  return { named, services, workloads: new Map(waypoint ? [[uid, waypoint.key]] : []) };
 }

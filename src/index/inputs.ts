@@ -1,7 +1,7 @@
 import { Store } from "../kube/store.ts";
 import type { EndpointSlice, KubeObject, KubeService, Pod } from "../kube/types.ts";
 import { slicePods, sliceService } from "./endpoint_slice.ts";
-import { type Labels, selectorPair } from "./labels.ts";
+import { type Labels, selectorPair, selects } from "./labels.ts";
 import { readServiceEntry } from "./service_entry.ts";
 import { workloadEntryLabels } from "./workload_entry.ts";
 
@@ -94,4 +94,17 @@ export function addIndexes(inputs: IndexInputs): void {
   });
   endpointSlices.addIndex(BY.pod, slicePods);
   peerAuthentications.addIndex(BY.namespace, namespaceOf);
+}
+
+/** Objects with these labels, of one namespace or ("") of all. */
+export function withLabels<T extends KubeObject>(
+  store: Store<T>,
+  selector: Labels,
+  namespace: string,
+  labelsOf: (object: T) => Labels | undefined,
+): Iterable<T> {
+  const pair = selectorPair(selector);
+  if (pair === undefined) return namespace === "" ? store.values() : store.by(BY.namespace, namespace);
+  const candidates = namespace === "" ? store.by(BY.anyLabel, pair) : store.by(BY.label, `${namespace}|${pair}`);
+  return [...candidates].filter((object) => selects(selector, labelsOf(object)));
 }

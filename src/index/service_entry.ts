@@ -22,6 +22,8 @@ export interface ServiceEntryInfo {
   readonly ports: readonly ServiceInfoPort[];
   readonly selector?: Labels;
   readonly endpoints: readonly Record<string, unknown>[];
+  /** What was left out, with its place. */
+  readonly problems: readonly string[];
 }
 
 const RESOLUTIONS: readonly Resolution[] = ["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"];
@@ -39,7 +41,23 @@ export function readServiceEntry(object: KubeObject): ServiceEntryInfo {
 function readFields(object: KubeObject): ServiceEntryInfo {
   const spec = objectOf(object.spec), { namespace = "default", name } = object.metadata;
   const selector = labelsOf(objectOf(spec.workloadSelector).labels);
-  const hosts = listOf(spec.hosts).map((host) => textOf(host).toLowerCase().replace(/\.$/, ""));
+  const dns = textOf(spec.resolution).includes("DNS"), problems: string[] = [];
+  const check = (place: string, values: unknown, good: (value: unknown) => boolean) => {
+    if (values !== undefined && values !== null && !Array.isArray(values)) problems.push(`cannot use ${place}`);
+    for (const [i, value] of listOf(values).entries()) {
+      if (problems.length < 8 && !good(value)) {
+        problems.push(`cannot use ${place}[${i}]=${JSON.stringify(value)?.slice(0, 80)}`);
+      }
+    }
+  };
+  check("hosts", spec.hosts, (host) => HOST.test(hostText(host)));
+  check("addresses", spec.addresses, (address) => ipRange(textOf(address)) !== undefined);
+  check("ports", spec.ports, (port) => readPort(objectOf(port)).length > 0);
+  check("endpoints", spec.endpoints, (endpoint) => isAddress(textOf(objectOf(endpoint).address), dns));
+  if (spec.resolution !== undefined && !RESOLUTIONS.some((one) => one === spec.resolution)) {
+    problems.push(`cannot use resolution=${JSON.stringify(spec.resolution)?.slice(0, 80)}`);
+  }
+  const hosts = listOf(spec.hosts).map(hostText);
   return {
     namespace,
     name,
@@ -49,7 +67,17 @@ function readFields(object: KubeObject): ServiceEntryInfo {
     ports: listOf(spec.ports).flatMap((port) => readPort(objectOf(port))),
     selector: Object.keys(selector).length > 0 ? selector : undefined,
     endpoints: listOf(spec.endpoints).map(objectOf),
+    problems,
   };
+}
+
+function hostText(host: unknown): string {
+  return textOf(host).toLowerCase().replace(/\.$/, "");
+}
+
+/** Whether an endpoint can have the address: names are resolved for resolutions by DNS alone. */
+function isAddress(text: string, dns: boolean): boolean {
+  return canonicalIp(text) !== undefined || (dns && HOST.test(text.toLowerCase()));
 }
 
 function readPort(port: Record<string, unknown>): ServiceInfoPort[] {
@@ -119,7 +147,8 @@ export function buildEntryEndpoints(
   settings: MeshSettings,
 ): Workload[] {
   const info = readServiceEntry(object);
-  if (info.selector) return [];
+  // An entry whose hosts all belong to others has no endpoints of its own either.
+  if (info.selector || services.length === 0) return [];
   const uid = (of: string) =>
     `${settings.clusterId}/networking.istio.io/ServiceEntry/${info.namespace}/${info.name}/${of}`;
   const dns = info.resolution !== "NONE" && info.resolution !== "STATIC";
@@ -147,8 +176,7 @@ export function buildEntryEndpoints(
   }
   for (const fields of info.endpoints) {
     const address = textOf(fields.address);
-    const usable = canonicalIp(address) !== undefined || (dns && HOST.test(address.toLowerCase()));
-    if (!usable || found.has(uid(address))) continue;
+    if (!isAddress(address, dns) || found.has(uid(address))) continue;
     const ports = new Map(services.map((service) => [service.key, entryPorts(service, fields)]));
     found.set(
       uid(address),

@@ -2,7 +2,7 @@
 
 import { canonicalIp } from "../core/ip.ts";
 import type { KubeObject } from "../kube/types.ts";
-import type { GatewayAddress, WeightedWaypoint, Workload } from "../model/workload.ts";
+import type { GatewayAddress, Service, WeightedWaypoint, Workload } from "../model/workload.ts";
 import { isObject } from "./authorization/rule.ts";
 import { ANNOTATION, LABEL, type Labels } from "./labels.ts";
 import { matchesLabelSelector } from "./label_selector.ts";
@@ -253,4 +253,16 @@ function bindCanary(
     ],
     note: `, canary ${key} (${weight}%)`,
   };
+}
+
+/** The service with its waypoints. */
+export function withWaypoint(service: Service, binding: WaypointBinding | undefined): Service {
+  if (!binding?.waypoint) return service;
+  return { ...service, waypoint: binding.waypoint.address, weightedWaypoints: binding.weighted };
+}
+
+/** The Service of a waypoint or east-west gateway: it never has a waypoint itself. */
+export function isWaypointService({ metadata }: KubeObject): boolean {
+  const managed = metadata.labels?.[LABEL.gatewayManaged];
+  return managed === "istio.io-mesh-controller" || managed === "istio.io-eastwest-controller";
 }

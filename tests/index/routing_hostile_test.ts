@@ -35,6 +35,7 @@ function random(seed: number): (n: number) => number {
   };
 }
 
+/** More of them, once, after a change of what is read: SEEDS=5000. */
 const SEEDS = Number(Deno.env.get("SEEDS") ?? 150);
 
 const JUNK: readonly unknown[] = [

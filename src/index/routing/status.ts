@@ -16,6 +16,7 @@ export type RoutingStatusKind =
   | "AuthorizationPolicy"
   | "VirtualService"
   | "DestinationRule"
+  | "ServiceEntry"
   | "IstioGateway";
 
 /** The status of one object. Of what is not given nothing is written. */

@@ -35,6 +35,7 @@ const ISTIO_KINDS: ReadonlySet<RoutingStatusKind> = new Set([
   "AuthorizationPolicy",
   "VirtualService",
   "DestinationRule",
+  "ServiceEntry",
   "IstioGateway",
 ]);
 
@@ -70,6 +71,8 @@ export class RoutingStatusWriter {
   }
 
   async lead(signal: AbortSignal): Promise<void> {
+    // What was not written when leadership ended is compared again.
+    this.#statuses = this.#seen = new Map();
     await this.#queue.run(signal, (key) => this.#write(key, signal), (key, error) => {
       this.#options.logger.warn("cannot write a status", { object: key, error: describeError(error) });
     });
