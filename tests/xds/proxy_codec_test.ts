@@ -406,3 +406,61 @@ Deno.test("the client refuses what it cannot read, keeps what it had, and closes
     { name: proxyResourceKey(DESTINATION), reason: "engine" },
   ]);
 });
+
+/** Values that are right in no place, or in few. */
+const HOSTILE: unknown[] = [
+  null,
+  true,
+  -1,
+  0.5,
+  1e308,
+  Number.MAX_SAFE_INTEGER,
+  "",
+  "\0",
+  "x\r\ny: z",
+  "constructor",
+  [],
+  [[]],
+  {},
+  { kind: "exact" },
+  { kind: {} },
+  JSON.parse('{"__proto__":{"kind":"exact","value":"x"}}'),
+  { length: 3 },
+  { toString: "x" },
+];
+
+/** Every place in a value, as a path. */
+function* places(value: unknown, path: (string | number)[] = []): Iterable<(string | number)[]> {
+  yield path;
+  if (typeof value !== "object" || value === null) return;
+  for (const key of Object.keys(value)) yield* places((value as Record<string, unknown>)[key], [...path, key]);
+}
+
+Deno.test("a hostile value in any place is refused, or read as what it is; nothing else happens", () => {
+  let refused = 0, read = 0;
+  for (const resource of ALL) {
+    for (const path of places(resource)) {
+      for (const hostile of HOSTILE) {
+        const copy = { root: structuredClone(resource) as any };
+        let at: any = copy, last: string | number = "root";
+        for (const step of path) [at, last] = [at[last], step];
+        at[last] = hostile;
+        try {
+          const decoded = decodeProxyResource(wired(copy.root));
+          // What is read survives another journey: nothing of it is other than the model says.
+          assert.deepEqual(decodeProxyResource(encodeProxyResource(decoded)), decoded);
+          read++;
+        } catch (error) {
+          assert.equal(
+            (error as any).code,
+            "invalid_resource",
+            `${path.join(".")} = ${JSON.stringify(hostile)}: ${error}`,
+          );
+          refused++;
+        }
+      }
+    }
+  }
+  assert.ok(refused > 5 * read, `${refused} refused, ${read} read`);
+  assert.equal(({} as any).kind, undefined);
+});
