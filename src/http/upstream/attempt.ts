@@ -54,7 +54,7 @@ export class Attempt implements ClientStreamHandler {
    * Call it once.
    */
   begin(): void {
-    this.cluster.dispatch(this);
+    if (!this.over) this.cluster.dispatch(this);
   }
 
   get over(): boolean {
@@ -83,6 +83,7 @@ export class Attempt implements ClientStreamHandler {
     const state = this.#state;
     if (state === AttemptState.Over) return;
     this.#state = AttemptState.Over;
+    if (state === AttemptState.Idle) return;
     if (state === AttemptState.Pending) {
       this.cluster.forgetPending(this);
       return;

@@ -16,7 +16,7 @@ import type { Names } from "./names.ts";
 import { OriginalHosts } from "./original.ts";
 import { OutlierDetector } from "./outlier.ts";
 import { HttpPool } from "./pool.ts";
-import { grpcStatusOf, statusOfGrpc } from "./grpc_status.ts";
+import { grpcStatusOf, isGrpc, statusOfGrpc } from "./grpc_status.ts";
 import { ANY_CHANGE, hostsOf, type SourceContext } from "./sources.ts";
 import { UpstreamTlsContexts } from "./tls_material.ts";
 import { Tunnels } from "./tunnel.ts";
@@ -360,13 +360,14 @@ export class Cluster {
   onResponse(host: Host, head: ResponseHead): void {
     if (this.#outlier === null) return;
     const grpc = head.status === 200 ? grpcStatusOf(head.fields) : -1;
+    if (grpc < 0 && head.status === 200 && isGrpc(head.fields)) return;
     this.#outlier.onStatus(host, grpc >= 0 ? statusOfGrpc(grpc) : head.status);
   }
 
   onTrailers(host: Host, trailers: Fields): void {
     if (this.#outlier === null) return;
     const grpc = grpcStatusOf(trailers);
-    if (grpc > 0) this.#outlier.onStatus(host, statusOfGrpc(grpc));
+    if (grpc >= 0) this.#outlier.onStatus(host, statusOfGrpc(grpc));
   }
 
   onLocalFailure(host: Host, timedOut: boolean): void {

@@ -1,6 +1,11 @@
 import { fieldName, type Fields } from "../fields.ts";
 
-const GRPC_STATUS = fieldName("grpc-status");
+const GRPC_STATUS = fieldName("grpc-status"), CONTENT_TYPE = fieldName("content-type");
+
+/** Whether it is an answer whose outcome its trailers tell. */
+export function isGrpc(fields: Fields): boolean {
+  return fields.get(CONTENT_TYPE)?.startsWith("application/grpc") === true;
+}
 
 /** gRPC's code in headers or trailers; -1 when there is none. */
 export function grpcStatusOf(fields: Fields): number {

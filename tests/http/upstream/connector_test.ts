@@ -9,7 +9,7 @@ import { testCa } from "../../identity/support.ts";
 import { eventually } from "../../support/eventually.ts";
 import { memberOf, service, workload } from "../../support/model.ts";
 import { forwardTo, testMaterial, withReactor } from "../../hbone/support.ts";
-import { destination, endpoint, type Lab, lab, LineServer, send, statics, TlsLineServer } from "./support.ts";
+import { destination, endpoint, type Lab, lab, LineServer, Recorder, send, statics, TlsLineServer } from "./support.ts";
 
 const NAME = "outbound|443||shop.example.com";
 const SHOP = "shop.example.com";
@@ -178,6 +178,26 @@ Deno.test("TLS origination: a server that speaks no TLS, and one that stops half
     assert.equal((await send(clusters, NAME))[0].error?.code, "connection_failure");
     plain.close();
     rude.close();
+  });
+});
+
+Deno.test("a request that waits for a host that is gone goes to another at once", async () => {
+  await withTls(async ({ clusters, apply, server }) => {
+    apply(tls());
+    const { reactor } = clusters.get(NAME)!;
+    const silent = listenTcp(reactor, { address: "127.0.0.1", port: 0 }, () => {});
+    apply(tls(), { endpoints: statics(silent.port) });
+    const recorder = new Recorder();
+    const attempt = clusters.get(NAME)!.attempt(recorder, recorder);
+    attempt.begin();
+    assert.equal(attempt.host!.port, silent.port);
+    apply(tls());
+    await recorder.done;
+    assert.equal(recorder.status, 200);
+    assert.equal(attempt.host!.port, server.port);
+    const { breakers } = clusters.get(NAME)!;
+    assert.deepEqual([breakers.connections, breakers.pending], [1, 0]);
+    silent.close();
   });
 });
 

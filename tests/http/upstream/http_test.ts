@@ -243,32 +243,39 @@ Deno.test("TLS: a server without HTTP/2 is spoken to in HTTP/1.1 where the versi
   await server.close();
 });
 
-Deno.test("HBONE: large bodies both ways through a tunnel", async () => {
-  const material = await testMaterial();
-  const server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    async (request) => new Response(await request.bytes()),
-  );
-  await withReactor(async (reactor) => {
-    const hbone = new HboneServer({ reactor, onConnect: forwardTo(reactor) });
-    const listener = listenTcp(
-      reactor,
-      { address: "127.1.0.20", port: 15008 },
-      (socket) => hbone.serve(socket, material.server),
+for (const protocol of ["HTTP1", "HTTP2"] as const) {
+  Deno.test(`HBONE: large bodies both ways through a tunnel, ${protocol}`, async () => {
+    const material = await testMaterial();
+    const server = Deno.serve(
+      { port: 0, hostname: "127.0.0.1", onListen() {} },
+      async (request) => new Response(await request.bytes()),
     );
-    const { clusters, mesh } = await lab(reactor, { codecs: defaultCodecs });
-    mesh.upsertWorkload(workload("web-1", "127.1.0.20", { namespace: "depot", serviceAccount: "stock" }));
-    const { port } = server.addr as Deno.NetAddr;
-    clusters.apply([
-      destination(NAME, { endpoints: { kind: "static", endpoints: [endpoint("127.1.0.20", port)] } }),
-    ], []);
-    const upload = "0123456789".repeat(300_000);
-    const exchanges = Array.from({ length: 3 }, () => new Exchange(upload));
-    await Promise.all(exchanges.map((exchange) => send(clusters, NAME, exchange)));
-    for (const exchange of exchanges) assert.ok(exchange.body === upload, `${exchange.error} ${exchange.body.length}`);
-    clusters.close();
-    listener.close();
-    hbone.close();
+    await withReactor(async (reactor) => {
+      const hbone = new HboneServer({ reactor, onConnect: forwardTo(reactor) });
+      const listener = listenTcp(
+        reactor,
+        { address: "127.1.0.20", port: 15008 },
+        (socket) => hbone.serve(socket, material.server),
+      );
+      const { clusters, mesh } = await lab(reactor, { codecs: defaultCodecs });
+      mesh.upsertWorkload(workload("web-1", "127.1.0.20", { namespace: "depot", serviceAccount: "stock" }));
+      const { port } = server.addr as Deno.NetAddr;
+      clusters.apply([
+        destination(NAME, {
+          endpoints: { kind: "static", endpoints: [endpoint("127.1.0.20", port)] },
+          protocol,
+        }),
+      ], []);
+      const upload = "0123456789".repeat(300_000);
+      const exchanges = Array.from({ length: 3 }, () => new Exchange(upload));
+      await Promise.all(exchanges.map((exchange) => send(clusters, NAME, exchange)));
+      for (const exchange of exchanges) {
+        assert.ok(exchange.body === upload, `${exchange.error} ${exchange.body.length}`);
+      }
+      clusters.close();
+      listener.close();
+      hbone.close();
+    });
+    await server.shutdown();
   });
-  await server.shutdown();
-});
+}

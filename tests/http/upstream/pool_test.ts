@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Fields } from "../../../src/http/fields.ts";
 import type { Destination } from "../../../src/model/mod.ts";
 import { listenTcp } from "../../../src/net/mod.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -255,6 +256,10 @@ Deno.test("attempt: cancelled while it waits, and while it is under way", async 
     const { server, clusters } = parts;
     const cluster = clusters.get(NAME)!;
     server.answer = () => null;
+    const never = new Recorder(), unbegun = cluster.attempt(never, never);
+    unbegun.cancel();
+    unbegun.begin();
+    assert.deepEqual([never.log, cluster.breakers.requests], [[], 0]);
     const early = new Recorder(), late = new Recorder();
     const waiting = cluster.attempt(early, early);
     waiting.begin();
@@ -367,6 +372,44 @@ Deno.test("cluster: hosts that fail are ejected; when all are, nobody is left, a
     server.answer = other.answer = () => 200;
     await eventually(async () => assert.equal((await send(clusters, NAME))[0].status, 200));
     other.close();
+  });
+});
+
+Deno.test("cluster: gRPC answers count by their status, in headers or trailers", async () => {
+  await withLab(async ({ clusters, apply, server }) => {
+    apply({
+      endpoints: statics(server.port),
+      outlierDetection: {
+        consecutive5xx: 2,
+        consecutiveGatewayErrors: 0,
+        consecutiveLocalOriginFailures: 0,
+        splitExternalLocalOriginErrors: false,
+        intervalMs: 10_000,
+        baseEjectionMs: 30_000,
+        maxEjectionPercent: 100,
+        minHealthPercent: 0,
+      },
+    });
+    const cluster = clusters.get(NAME)!;
+    cluster.refresh();
+    const [host] = [...cluster.hosts];
+    const answer = (...fields: [string, string][]) =>
+      cluster.onResponse(host, { version: "HTTP/2", status: 200, fields: Fields.of(...fields), contentLength: -1 });
+    answer(["grpc-status", "14"]);
+    answer(["grpc-status", "5"]);
+    answer(["grpc-status", "14"]);
+    assert.equal(host.ejected, false, "not found is the application's answer");
+    const trailed = (status: string) => {
+      answer(["content-type", "application/grpc+proto"]);
+      cluster.onTrailers(host, Fields.of(["grpc-status", status]));
+    };
+    trailed("0");
+    trailed("13");
+    trailed("0");
+    trailed("13");
+    assert.equal(host.ejected, false);
+    trailed("2");
+    assert.equal(host.ejected, true);
   });
 });
 
