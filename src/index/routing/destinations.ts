@@ -55,20 +55,18 @@ export class DestinationSet {
   name(service: RoutableService, port: number, subset = "", traffic: "http" | "tcp" = "http"): string | undefined {
     const own = this.#scope.kind === "waypoint" && this.#scope.serves(service.key);
     const { hostname } = service;
-    const name = own
+    const usual = own
       ? `inbound-vip|${port}|${traffic}${subset && `/${subset}`}|${hostname}`
       : `outbound|${port}|${subset}|${hostname}`;
-    const known = this.#found.get(name);
-    if (known?.namespace === service.namespace) return name;
+    const name = this.#world.uniqueName(usual, service);
+    if (this.#found.has(name)) return name;
     const found = service.ports.find(({ number }) => number === port), rule = this.rule(service);
     if (!found || (subset !== "" && !rule?.subsets.has(subset))) return undefined;
-    // Hosts of several namespaces may have one name: the second one's destination tells whose it is.
-    const unique = known ? `${name}|${service.namespace}` : name;
-    if (!this.#found.has(unique)) this.#found.set(unique, this.#build(unique, service, found, subset, traffic, rule));
-    return unique;
+    this.#found.set(name, this.#build(name, service, found, subset, traffic, rule));
+    return name;
   }
 
-  /** Whether a subset is defined. */
+  /** The DestinationRule for a service. */
   rule(service: RoutableService): ParsedDestinationRule | undefined {
     const { key } = service;
     if (!this.#rules.has(key)) {

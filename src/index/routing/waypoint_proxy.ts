@@ -4,6 +4,7 @@ import type { L7Listener, ProxyResource, Route, TcpRoute } from "../../model/l7.
 import { LABEL } from "../labels.ts";
 import { DestinationSet } from "./destinations.ts";
 import { sortedRoutes } from "./gateway_api/virtual_hosts.ts";
+import { covers } from "./hostname.ts";
 import { httpRoutes as virtualRoutes, type Place, streamRoute, streamRules } from "./istio/virtual_services.ts";
 import { defaultRoute } from "./lower.ts";
 import { waypointPolicies } from "./policies/attach.ts";
@@ -47,7 +48,8 @@ function portResources(
   const { key, hostname, kind, namespace, name } = service, { number, protocol } = port;
   const origin = `${kind}/${namespace}/${name}`, http = protocol !== "TCP" && protocol !== "TLS";
   const routes = http ? httpRoutes(world, target, destinations, service, port, origin) : [];
-  const listenerName = `inbound-vip|${number}|${http ? "http" : "tcp"}|${hostname}`;
+  const usual = `inbound-vip|${number}|${http ? "http" : "tcp"}|${hostname}`;
+  const listenerName = world.uniqueName(usual, service);
   const listener: L7Listener = {
     kind: "listener",
     name: listenerName,
@@ -60,10 +62,7 @@ function portResources(
       : { tcp: tcpRoute(world, target, destinations, service, port) }),
     origin,
   };
-  if (!http) {
-    const named = sniListeners(world, target, destinations, service, port, listener);
-    return named.length > 0 ? [{ ...listener, protocol: "TLS_PASSTHROUGH" }, ...named] : [listener];
-  }
+  if (!http) return [listener];
   return [listener, {
     kind: "virtualHost",
     name: `${listenerName}/*`,
@@ -124,7 +123,10 @@ function placeOf(world: World, target: WaypointTarget, destinations: Destination
   return { world, destinations, proxyNamespace: target.namespace, gateways: ["mesh"], port: port.number };
 }
 
-/** Where bytes go: as a VirtualService's `tcp` says, else straight on. */
+/**
+ * Where bytes go: as a VirtualService's `tcp` says, on ports of TLS its `tls`, else straight on. Who asks for this service's address asks for
+ * its name, so the rule for that server name is taken.
+ */
 function tcpRoute(
   world: World,
   target: WaypointTarget,
@@ -134,30 +136,13 @@ function tcpRoute(
 ): TcpRoute {
   const virtual = world.virtualServices.forService(service, target.namespace);
   const place = placeOf(world, target, destinations, port);
-  const [first] = virtual ? streamRules(virtual.tcp, place) : [];
+  const named = virtual && port.protocol === "TLS"
+    ? streamRules(virtual.tls, place).find(({ match }) => match?.sniHosts.some((sni) => covers(sni, service.hostname)))
+    : undefined;
+  const first = named ?? (virtual && streamRules(virtual.tcp, place)[0]);
   if (virtual && first) return streamRoute(virtual, first.rule, place);
   const destination = destinations.name(service, port.number, "", "tcp");
   return { destinations: destination === undefined ? [] : [{ destination, weight: 1 }] };
-}
-
-/** Listeners for the server names that a VirtualService's `tls` tells apart on a port of TLS. */
-function sniListeners(
-  world: World,
-  target: WaypointTarget,
-  destinations: DestinationSet,
-  service: RoutableService,
-  port: RoutablePort,
-  base: L7Listener,
-): L7Listener[] {
-  const virtual = port.protocol === "TLS" ? world.virtualServices.forService(service, target.namespace) : undefined;
-  const place = placeOf(world, target, destinations, port), taken = new Set<string>();
-  return (virtual ? streamRules(virtual.tls, place) : []).flatMap(({ rule, match }, i): L7Listener[] => {
-    const hostnames = (match?.sniHosts ?? []).filter((host) => !taken.has(host));
-    for (const host of hostnames) taken.add(host);
-    if (hostnames.length === 0) return [];
-    const tcp = streamRoute(virtual!, rule, place);
-    return [{ ...base, name: `${base.name}|${i}`, protocol: "TLS_PASSTHROUGH", hostnames, tcp }];
-  });
 }
 
 /** Any port of the workloads that the waypoint serves by their addresses. */

@@ -6,7 +6,7 @@ import type { RoutingInputs } from "./inputs.ts";
 import { DestinationRules } from "./istio/destination_rules.ts";
 import { type ParsedIstioGateway, readIstioGateway } from "./istio/gateway.ts";
 import { VirtualServices } from "./istio/virtual_services.ts";
-import { ServiceTable } from "./services.ts";
+import { type RoutableService, ServiceTable } from "./services.ts";
 import type { RoutingSettings } from "./settings.ts";
 
 /** All that routing knows, at one moment: objects by what finds them. Built anew after a change; what it reads is remembered by object. */
@@ -42,6 +42,11 @@ export class World {
   /** Gateways of the Gateway API, with their routes. */
   get gatewayRoutes(): GatewayRoutes {
     return this.#routes ??= new GatewayRoutes(this);
+  }
+
+  /** The name of something of a service. Of hosts that several namespaces have, all but the one that the mesh knows show whose they are. */
+  uniqueName(usual: string, { key, namespace }: RoutableService): string {
+    return this.ambient.services.get(key)?.canonical === false ? `${usual}|${namespace}` : usual;
   }
 
   /** Labels of a namespace, with the one that Kubernetes gives every namespace. */

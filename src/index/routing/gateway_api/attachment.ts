@@ -132,6 +132,11 @@ export class GatewayRoutes {
     if (parent.port !== undefined && !service.ports.some(({ number }) => number === parent.port)) {
       return refused("NoMatchingParent", `${kind} ${namespace}/${name} has no port ${parent.port}`);
     }
+    const ports = service.ports.filter(({ number }) => parent.port === undefined || parent.port === number);
+    if (ports.length > 0 && ports.every(({ protocol }) => protocol === "TCP" || protocol === "TLS")) {
+      const told = ports.map(({ number, name }) => name ? `${number} (${name})` : number).join(", ");
+      return refused("UnsupportedProtocol", `port ${told} of ${kind} ${namespace}/${name} does not speak HTTP`);
+    }
     return { parent, listeners: [], service };
   }
 
