@@ -13,6 +13,7 @@ import virtualServiceRatingsTestDelay from "./bookinfo/networking/virtual-servic
 import virtualServiceReviews9010 from "./bookinfo/networking/virtual-service-reviews-90-10.yaml" with { type: "text" };
 import bookinfo from "./bookinfo/platform/kube/bookinfo.yaml" with { type: "text" };
 import bookinfoVersions from "./bookinfo/platform/kube/bookinfo-versions.yaml" with { type: "text" };
+import fortio from "./httpbin/sample-client/fortio-deploy.yaml" with { type: "text" };
 import httpbin from "./httpbin/httpbin.yaml" with { type: "text" };
 import outsideCaller from "./policies/outside-caller.yaml" with { type: "text" };
 import productpageViewerL7 from "./policies/productpage-viewer-l7.yaml" with { type: "text" };
@@ -37,6 +38,7 @@ export const SAMPLES = {
   "bookinfo/platform/kube/bookinfo.yaml": bookinfo,
   "bookinfo/platform/kube/bookinfo-versions.yaml": bookinfoVersions,
   "httpbin/httpbin.yaml": httpbin,
+  "httpbin/sample-client/fortio-deploy.yaml": fortio,
   "sleep/notsleep.yaml": notsleep,
   "sleep/sleep.yaml": sleep,
 } as const satisfies Record<string, string>;
