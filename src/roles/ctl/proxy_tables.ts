@@ -61,6 +61,8 @@ function sniOf({ hostnames }: L7Listener): string {
 function routeName(listener: L7Listener): string {
   const { binding, protocol, tls } = listener;
   if (binding.kind !== "port") return listener.name;
+  // Listeners of Istio's Gateways are called as their route configurations.
+  if (/^https?\./.test(listener.name) && (tls || protocol === "HTTPS")) return listener.name;
   return tls || protocol === "HTTPS" ? `https.${binding.port}.${listener.name}` : `http.${binding.port}`;
 }
 

@@ -8,8 +8,8 @@ import { secretProblem } from "./downstream_tls.ts";
 export interface ConfigStoreOptions {
   readonly clusters: Clusters;
   readonly compiler: RuntimeCompiler;
-  /** Listeners have changed, come or gone. */
-  readonly onListeners: (names: ReadonlySet<string>) => void;
+  /** Listeners have come, gone, or are bound to something else; routes and policies change inside of them without a word. */
+  readonly onListeners: () => void;
   /** The listeners of tunnels that are to go, whenever that changes: their connections end with their next answer. */
   readonly onRetiring?: (names: ReadonlySet<string>) => void;
 }
@@ -69,39 +69,38 @@ export class ConfigStore {
     for (const key of replaced) kept = this.#keep(key) || kept;
     if (kept) this.#tellRetiring();
     clusters.apply(destinations, []);
-    let changed: ReadonlySet<string> = new Set();
     try {
-      changed = compiler.apply(taken, gone);
+      compiler.apply(taken, gone);
     } catch (error) {
       // A resource that the compiler cannot read is not told apart from the others of its update.
       const reason = describeError(error);
       rejects.push(...taken.map((resource) => ({ name: proxyResourceKey(resource), reason })));
     }
-    this.#changed(changed, gone);
+    this.#settle(taken, gone);
     this.updatedAt = Date.now();
     return rejects;
   }
 
   /** Takes resources out of what is known; returns those that can go at once. */
   #retire(keys: readonly string[]): readonly string[] {
-    let tunnels = false;
-    for (const key of keys) {
-      const resource = this.#resources.get(key);
-      if (resource?.kind === "listener" && resource.binding.kind !== "port") tunnels = true;
-      this.#resources.delete(key);
+    const gone = keys.map((key) => [key, this.#resources.get(key)!] as const);
+    for (const key of keys) this.#resources.delete(key);
+    const listeners = new Set<string>();
+    for (const [, resource] of gone) {
+      if (resource.kind === "listener" && resource.binding.kind !== "port") listeners.add(resource.name);
     }
-    if (!tunnels) return keys;
-    const isSecret = (key: string) => key.startsWith("secret/");
-    const retiring = keys.filter((key) => !isSecret(key));
+    if (listeners.size === 0) return keys;
+    const retiring = new Set(gone.filter(([, resource]) => servesOnly(resource, listeners)).map(([key]) => key));
     const timer = setTimeout(() => {
-      const left = retiring.filter((key) => this.#retiring.get(key) === timer);
+      const left = [...retiring].filter((key) => this.#retiring.get(key) === timer);
       for (const key of left) this.#retiring.delete(key);
-      this.#changed(this.#options.compiler.apply([], left), left);
+      this.#options.compiler.apply([], left);
+      this.#settle([], left);
       this.#tellRetiring();
     }, RETIREMENT_MS);
     for (const key of retiring) this.#retiring.set(key, timer);
     this.#tellRetiring();
-    return keys.filter(isSecret);
+    return keys.filter((key) => !retiring.has(key));
   }
 
   /** It is wanted again. @returns whether it was on its way out */
@@ -118,8 +117,10 @@ export class ConfigStore {
     this.#options.onRetiring?.(new Set(listeners.map((key) => key.slice("listener/".length))));
   }
 
-  #changed(listeners: ReadonlySet<string>, gone: readonly string[]): void {
-    if (listeners.size > 0) this.#options.onListeners(listeners);
+  /** Listeners are as they should be: tells of them, and lets go of what nothing refers to any more. */
+  #settle(taken: readonly ProxyResource[], gone: readonly string[]): void {
+    const bound = taken.some(({ kind }) => kind === "listener") || gone.some((key) => key.startsWith("listener/"));
+    if (bound) this.#options.onListeners();
     const names = (kind: string) =>
       gone.filter((key) => key.startsWith(`${kind}/`)).map((key) => key.slice(kind.length + 1));
     this.#options.clusters.apply([], names("destination"));
@@ -129,5 +130,22 @@ export class ConfigStore {
   close(): void {
     for (const timer of this.#retiring.values()) clearTimeout(timer);
     this.#retiring.clear();
+  }
+}
+
+/** Whether connections of these listeners, and nobody else, may still need a resource that is gone. */
+function servesOnly(resource: ProxyResource, listeners: ReadonlySet<string>): boolean {
+  switch (resource.kind) {
+    case "listener":
+      return listeners.has(resource.name);
+    case "virtualHost":
+      return listeners.has(resource.listener);
+    case "policy":
+      return resource.listeners.every((name) => listeners.has(name));
+    // Nobody is sent there any more unless by one of their routes.
+    case "destination":
+      return true;
+    default:
+      return false;
   }
 }

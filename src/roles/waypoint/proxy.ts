@@ -59,7 +59,7 @@ export class L7Proxy {
       {
         clusters,
         compiler: this.compiler,
-        onListeners: (names) => this.#listenersChanged(names),
+        onListeners: () => this.#listenersChanged(),
         onRetiring: (names) => http.retire(names),
       },
       secrets,
@@ -80,7 +80,7 @@ export class L7Proxy {
   }
 
   /** Which listeners a request may be for changes with their names and bindings; routes and policies change inside the slots. */
-  #listenersChanged(_names: ReadonlySet<string>): void {
+  #listenersChanged(): void {
     if (this.tunnel) this.tunnel.targets = new TunnelTargets(this.compiler.slots);
     this.#openPorts(portPlans(this.compiler.slots));
   }

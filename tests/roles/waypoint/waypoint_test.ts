@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import type { MeshError } from "../../../src/core/errors.ts";
 import { proxyResourceKey } from "../../../src/model/mod.ts";
 import { idOf, testCa } from "../../identity/support.ts";
+import { eventually } from "../../support/eventually.ts";
 import { workload } from "../../support/model.ts";
-import { destination, exchange, policy, route, serviceListener, virtualHost, withLab } from "./lab.ts";
+import { destination, exchange, listener, policy, route, serviceListener, virtualHost, withLab } from "./lab.ts";
 
 const REVIEWS = serviceListener("reviews", "10.96.0.9", 9080);
 
@@ -81,6 +82,105 @@ Deno.test("an L7 policy admits by identity and method, and a change of it holds 
     lab.apply([], ["policy/default/viewer"]);
     assert.match(await exchange(notsleep, "GET / HTTP/1.1\nhost: reviews"), / 200 /);
     for (const one of [sleep, notsleep]) one.close();
+  });
+});
+
+/** A server on loopback that speaks first, then echoes. */
+function greeter(): { port: number; close(): Promise<void> } {
+  const server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    for await (const connection of server) {
+      await connection.write(new TextEncoder().encode("hello "));
+      connection.readable.pipeTo(connection.writable).catch(() => {});
+    }
+  })();
+  return {
+    port: server.addr.port,
+    close: async () => {
+      server.close();
+      await serving;
+    },
+  };
+}
+
+Deno.test("bytes go through a waypoint, whoever speaks first; AUTO finds out what is spoken", async () => {
+  const server = greeter();
+  try {
+    await withLab({ waypoint: true }, async (lab) => {
+      const web = lab.backend(() => new Response("web"));
+      const tcp = { destinations: [{ destination: "db", weight: 1 }] };
+      const auto = serviceListener("auto", "10.96.0.21", 99, { protocol: "AUTO", tcp });
+      lab.apply([
+        serviceListener("db", "10.96.0.20", 5432, { protocol: "TCP", tcp }),
+        auto,
+        virtualHost(auto.name, [route("web")]),
+        destination("db", server.port, { protocol: "TCP" }),
+        destination("web", web),
+      ]);
+      const bytes = await lab.tunnel("10.96.0.20:5432");
+      await bytes.until(({ received }) => received === "hello ");
+      await bytes.echo("select 1");
+      const spoken = await lab.tunnel("10.96.0.21:99");
+      spoken.send("\x00\x01binary");
+      await spoken.until(({ received }) => received === "hello \x00\x01binary");
+      const http = await lab.tunnel("10.96.0.21:99");
+      assert.match(await exchange(http, "GET / HTTP/1.1\nhost: a"), /web$/);
+      for (const one of [bytes, spoken, http]) one.end();
+      await bytes.until(({ state }) => state === "end");
+      await spoken.until(({ state }) => state === "end");
+      assert.deepEqual(lab.tcp.map(({ outcome }) => outcome!.flag), ["-", "-"]);
+    });
+  } finally {
+    await server.close();
+  }
+});
+
+Deno.test("pods that are attached to a waypoint are reached at any port", async () => {
+  await withLab({ waypoint: true }, async (lab) => {
+    const port = lab.backend(() => new Response("pod"));
+    const attached = listener("inbound|http", 0, {
+      binding: { kind: "workload", workloads: { "Kubernetes//Pod/default/a": ["127.0.0.1"] } },
+      protocol: "AUTO",
+      tcp: { destinations: [{ destination: "original", weight: 1 }] },
+    });
+    lab.apply([
+      attached,
+      virtualHost(attached.name, [route("original")]),
+      destination("original", 0, { endpoints: { kind: "original" }, protocol: "USE_CLIENT" }),
+    ]);
+    const client = await lab.tunnel(`127.0.0.1:${port}`);
+    assert.match(await exchange(client, "GET / HTTP/1.1\nhost: a"), /pod$/);
+    client.close();
+    await assert.rejects(lab.tunnel(`127.0.0.2:${port}`));
+  });
+});
+
+Deno.test("a draining waypoint sends GOAWAY, finishes what runs, and serves tunnels of those that have not heard", async () => {
+  await withLab({ waypoint: true }, async (lab) => {
+    const reached = Promise.withResolvers<void>(), release = Promise.withResolvers<void>();
+    const port = lab.backend(async (request) => {
+      if (!request.url.endsWith("/slow")) return new Response("quick");
+      reached.resolve();
+      await release.promise;
+      return new Response("late");
+    });
+    lab.apply([REVIEWS, virtualHost(REVIEWS.name, [route("reviews")]), destination("reviews", port)]);
+    const busy = await lab.tunnel("10.96.0.9:9080");
+    const slow = exchange(busy, "GET /slow HTTP/1.1\nhost: reviews");
+    await reached.promise;
+    lab.proxy.drain();
+    for (const id of [undefined, idOf("default", "other")]) {
+      const late = await lab.tunnel("10.96.0.9:9080", { id });
+      assert.match(await exchange(late, "GET / HTTP/1.1\nhost: reviews"), /\r\nconnection: close\r\n[^]*quick$/i);
+      late.close();
+    }
+    lab.proxy.stopListening();
+    await assert.rejects(lab.tunnel("10.96.0.9:9080", { id: idOf("default", "latest") }));
+    release.resolve();
+    assert.match(await slow, /late$/);
+    busy.close();
+    await eventually(() => assert.equal(lab.proxy.tunnel!.connections, 0));
+    assert.equal(lab.proxy.active, 0);
   });
 });
 
