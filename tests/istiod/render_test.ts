@@ -213,3 +213,56 @@ Deno.test("the facts of a Gateway say where it is reached, or what it waits for"
   );
   assert.deepEqual(facts(key), { services: [], addresses: [{ type: "Hostname", value: "far.test" }] });
 });
+
+Deno.test("facts and objects of Gateways of any shape: nothing throws", async () => {
+  const base: any = {
+    ...gateway({
+      addresses: [{ type: "IPAddress", value: "192.0.2.1" }],
+      infrastructure: {
+        labels: { a: "b" },
+        annotations: { c: "d" },
+        parametersRef: { group: "", kind: "ConfigMap", name: "options" },
+      },
+    }),
+    status: { addresses: [{ type: "IPAddress", value: "192.0.2.7" }] },
+  };
+  const service: any = {
+    metadata: { namespace: "default", name: "gw-istio" },
+    spec: { type: "LoadBalancer", clusterIPs: ["10.96.0.1"], ports: [{ name: "http", port: 80 }] },
+  };
+  const slice: any = {
+    metadata: { namespace: "default", name: "s" },
+    addressType: "IPv4",
+    endpoints: [{ addresses: ["10.1.0.1"], conditions: { ready: true } }],
+    ports: [{ name: "http", port: 80 }],
+  };
+  const junk = [null, 0, -1, true, "", "x", [], [null], [{}], {}, { a: null }, { constructor: 1 }];
+  const paths = function* (value: any, path: string[] = []): Iterable<string[]> {
+    if (path.length > 0) yield path;
+    if (typeof value === "object" && value !== null) {
+      for (const key of Object.keys(value)) yield* paths(value[key], [...path, key]);
+    }
+  };
+  for (const part of ["spec", "status"]) {
+    for (const path of paths(base[part])) {
+      for (const value of junk) {
+        const one = structuredClone(base);
+        let at = one[part];
+        for (const step of path.slice(0, -1)) at = at[step];
+        at[path.at(-1)!] = value;
+        const inputs = newRoutingInputs();
+        inputs.endpointSlices.addIndex("service", () => ["default/gw-istio"]);
+        inputs.gateways.set(one);
+        inputs.services.set(service);
+        inputs.endpointSlices.set(slice);
+        inputs.configMaps.set({ metadata: { namespace: "default", name: "options" }, data: { deployment: "{}" } });
+        const where = `${part}.${path.join(".")} = ${JSON.stringify(value)}`;
+        assert.doesNotThrow(() => gatewayFacts(inputs, "cluster.local")("default/gw"), where);
+        const traits = traitsOf(one, inputs.gatewayClasses);
+        if (!traits) continue;
+        const found = await overlaysOf(one, inputs.configMaps, "istio-system");
+        if ("overlays" in found) assert.doesNotThrow(() => renderGateway(one, traits, SETTINGS, found.overlays), where);
+      }
+    }
+  }
+});

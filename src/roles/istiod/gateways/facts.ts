@@ -3,7 +3,7 @@
 import { BY, type GatewayFacts, type GatewayFactsOf, type RoutingInputs } from "../../../index/mod.ts";
 import type { KubeObject, KubeService } from "../../../kube/mod.ts";
 import { CONTROLLER, controllerOf } from "./controllers.ts";
-import { addressesOf, ANNOTATION, servicesOf, traitsOf } from "./names.ts";
+import { addressesOf, ANNOTATION, listenersOf, servicesOf, traitsOf, typedAddresses } from "./names.ts";
 
 type Address = GatewayFacts["addresses"][number];
 
@@ -30,7 +30,7 @@ export function gatewayFacts(
     return {
       services: [...new Set(found.internal.map(hostOf))],
       // Once there was a proxy that was ready, it stays where it is: it comes back.
-      addresses: addresses.length > 0 ? addresses : (gateway.status?.addresses ?? []).flatMap(typedAddress),
+      addresses: addresses.length > 0 ? addresses : typedAddresses(gateway.status?.addresses).flatMap(typedAddress),
       problem: problemOf(found),
       refused: refusedOf(key),
     };
@@ -170,11 +170,9 @@ function serviceKey(host: string, domain: string): string | undefined {
 }
 
 function portsOf(gateway: KubeObject): number[] {
-  const listeners: unknown = gateway.spec?.listeners;
-  if (!Array.isArray(listeners)) return [];
-  return [...new Set(listeners.map((one) => one?.port).filter((port): port is number => typeof port === "number"))];
+  return [...new Set(listenersOf(gateway).map(({ port }) => port))];
 }
 
-function typedAddress({ type = "IPAddress", value }: { type?: string; value?: string }): Address[] {
+function typedAddress({ type, value }: { type: string; value: string }): Address[] {
   return value && (type === "IPAddress" || type === "Hostname") ? [{ type, value }] : [];
 }

@@ -1,6 +1,7 @@
 // How a Gateway's objects are called, and which Gateways are ours to deploy.
 
 import type { RoutingInputs } from "../../../index/mod.ts";
+import { listOf, objectOf, textOf } from "../../../index/read.ts";
 import type { KubeObject } from "../../../kube/mod.ts";
 import { CONTROLLER, controllerOf } from "./controllers.ts";
 
@@ -62,19 +63,40 @@ export function traitsOf(
 }
 
 interface Address {
-  readonly type?: string;
-  readonly value?: string;
+  readonly type: string;
+  readonly value: string;
+}
+
+/** Those of a list that are addresses. */
+export function typedAddresses(list: unknown): readonly Address[] {
+  return listOf(list).map(objectOf).map(({ type, value }) => ({
+    type: textOf(type) || "IPAddress",
+    value: textOf(value),
+  }));
 }
 
 export function addressesOf(gateway: KubeObject): readonly Address[] {
-  const addresses = gateway.spec?.addresses;
-  return Array.isArray(addresses) ? addresses.filter((one) => typeof one === "object" && one !== null) : [];
+  return typedAddresses(gateway.spec?.addresses);
 }
 
 /** Whether a proxy is to be deployed: an address that is a host name says that there is one already. */
 export function isManaged(gateway: KubeObject): boolean {
   const addresses = addressesOf(gateway);
-  return addresses.length === 0 || (addresses.length === 1 && (addresses[0].type ?? "IPAddress") === "IPAddress");
+  return addresses.length === 0 || (addresses.length === 1 && addresses[0].type === "IPAddress");
+}
+
+interface Listener {
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: string;
+}
+
+/** The listeners that name a port. */
+export function listenersOf(gateway: KubeObject): readonly Listener[] {
+  return listOf(gateway.spec?.listeners).flatMap((one) => {
+    const { name, port, protocol } = objectOf(one);
+    return typeof port === "number" ? [{ name: textOf(name), port, protocol: textOf(protocol) || "TCP" }] : [];
+  });
 }
 
 export interface GatewayNames {
@@ -105,6 +127,6 @@ export function servicesOf(gateway: KubeObject, traits: GatewayClassTraits, doma
   const { namespace } = gateway.metadata;
   if (isManaged(gateway)) return [`${namesOf(gateway, traits).name}.${namespace}.svc.${domain}`];
   return addressesOf(gateway).filter(({ type, value }) => type === "Hostname" && value).map(({ value }) =>
-    value!.includes(".") ? value! : `${value}.${namespace}.svc.${domain}`
+    value.includes(".") ? value : `${value}.${namespace}.svc.${domain}`
   );
 }

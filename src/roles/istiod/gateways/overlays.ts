@@ -1,6 +1,7 @@
 // What users lay over a Gateway's objects: ConfigMaps named by `infrastructure.parametersRef`, and defaults of the class.
 
 import { describeError } from "../../../core/errors.ts";
+import { objectOf } from "../../../index/read.ts";
 import type { KubeObject, Store } from "../../../kube/mod.ts";
 import { LABEL } from "./names.ts";
 import type { Overlay } from "./render.ts";
@@ -29,8 +30,8 @@ export async function overlaysOf(
   ).sort((a, b) => a.metadata.name < b.metadata.name ? -1 : 1);
   if (defaults.length > 0) found.push(defaults[0]);
   const reference = gateway.spec?.infrastructure?.parametersRef;
-  if (reference !== undefined) {
-    const { group = "", kind, name } = reference;
+  if (reference !== undefined && reference !== null) {
+    const { group = "", kind, name } = objectOf(reference);
     if (group !== "" || kind !== "ConfigMap") {
       return { refused: `invalid parametersRef: only a ConfigMap can be used, not kind "${kind}" of group "${group}"` };
     }

@@ -1,7 +1,8 @@
 // The objects of one managed Gateway, as Istio's templates `kube-gateway` and `waypoint` have them. Pure.
 
+import { labelsOf, objectOf } from "../../../index/read.ts";
 import type { KubeObject } from "../../../kube/mod.ts";
-import { addressesOf, ANNOTATION, type GatewayClassTraits, LABEL, namesOf } from "./names.ts";
+import { addressesOf, ANNOTATION, type GatewayClassTraits, LABEL, listenersOf, namesOf } from "./names.ts";
 import { strategicMerge } from "./merge.ts";
 
 /** What the templates need to know of the mesh. */
@@ -54,9 +55,9 @@ export function renderGateway(
   overlays: readonly Overlay[] = [],
 ): GatewayObjects {
   const names = namesOf(gateway, traits), { namespace } = gateway.metadata;
-  const infrastructure = gateway.spec.infrastructure ?? {};
+  const infrastructure = objectOf(gateway.spec.infrastructure);
   const annotations: Words = Object.fromEntries(
-    Object.entries((infrastructure.annotations ?? gateway.metadata.annotations ?? {}) as Words).filter(([key]) =>
+    Object.entries(labelsOf(infrastructure.annotations ?? gateway.metadata.annotations)).filter(([key]) =>
       !NOT_COPIED.has(key)
     ),
   );
@@ -64,7 +65,7 @@ export function renderGateway(
     ...(traits.proxy === "waypoint" && settings.network !== ""
       ? { "topology.istio.io/network": settings.network }
       : {}),
-    ...(infrastructure.labels ?? gateway.metadata.labels ?? {}),
+    ...labelsOf(infrastructure.labels ?? gateway.metadata.labels),
     [LABEL.gatewayName]: gateway.metadata.name,
     [LABEL.gatewayClass]: gateway.spec.gatewayClassName,
     [LABEL.managed]: traits.managed,
@@ -161,11 +162,10 @@ function serviceSpec(gateway: KubeObject, traits: GatewayClassTraits): Record<st
 function listenerPorts(gateway: KubeObject): Record<string, unknown>[] {
   const seen = new Set<number>([15021]), names = new Set<string>(["status-port"]);
   const ports: Record<string, unknown>[] = [];
-  const listeners: { name?: string; port?: number; protocol?: string }[] = gateway.spec.listeners ?? [];
-  listeners.forEach(({ name, port, protocol = "TCP" }, i) => {
-    if (typeof port !== "number" || seen.has(port)) return;
+  listenersOf(gateway).forEach(({ name, port, protocol }, i) => {
+    if (seen.has(port)) return;
     seen.add(port);
-    let label = (name ?? "").replaceAll(".", "-").slice(0, 63).replace(/^-+|-+$/g, "");
+    let label = name.replaceAll(".", "-").slice(0, 63).replace(/^-+|-+$/g, "");
     if (label === "" || names.has(label)) label = `${protocol.toLowerCase().replace(/[^a-z0-9]+/g, "-")}-${i}`;
     names.add(label);
     // A domain's own protocols (`example.com/bar`) keep the form that Kubernetes wants; all others are one word.
