@@ -57,7 +57,7 @@ import {
   upstreamFailureDetails,
   upstreamFailureText,
 } from "./local_reply.ts";
-import { Mirrored } from "./mirror.ts";
+import { Mirrored, NO_BODY } from "./mirror.ts";
 import type { RequestRecord, TraceContext } from "./record.ts";
 import { REPLAY_BYTES, RequestRelay } from "./request_relay.ts";
 import type { ListenerRuntime } from "./runtime.ts";
@@ -428,7 +428,7 @@ export class Exchange
       if (!drawShare(millionths, engine.random)) continue;
       const cluster = engine.clusters.get(destination);
       if (cluster !== undefined) {
-        Mirrored.send(engine.reactor, cluster, this, relay?.chunks ?? [], relay?.trailers ?? null);
+        Mirrored.send(engine.reactor, cluster, this, relay ?? NO_BODY, this.#forward!.timeoutMs);
       }
     }
   }

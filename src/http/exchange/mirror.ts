@@ -8,6 +8,7 @@ import type { Attempt, AttemptHandler, Cluster, Host, UpstreamRequest } from "..
 
 /** Copies under way at once; more are not made. */
 const MOST = 1024;
+/** For routes without a time-out of their own. */
 const TIMEOUT_MS = 60_000;
 
 let underWay = 0;
@@ -19,6 +20,14 @@ export interface MirrorSource {
   readonly originalDestination: SocketAddress;
   readonly downstreamVersion: HttpVersion;
 }
+
+/** A request's body, complete. */
+export interface MirrorBody {
+  readonly chunks: readonly Uint8Array[];
+  readonly trailers: Fields | null;
+}
+
+export const NO_BODY: MirrorBody = { chunks: [], trailers: null };
 
 /** One copy on its way. Its answer is read and dropped. */
 export class Mirrored implements AttemptHandler, UpstreamRequest, TapHandler {
@@ -37,25 +46,14 @@ export class Mirrored implements AttemptHandler, UpstreamRequest, TapHandler {
   #attempt: Attempt;
   #over = false;
 
-  /** @param chunks the request's body, complete */
-  static send(
-    reactor: Reactor,
-    cluster: Cluster,
-    of: MirrorSource,
-    chunks: readonly Uint8Array[],
-    trailers: Fields | null,
-  ): void {
+  /** @param timeoutMs the route's; 0 for none */
+  static send(reactor: Reactor, cluster: Cluster, of: MirrorSource, body: MirrorBody, timeoutMs: number): void {
     if (underWay >= MOST) return;
-    new Mirrored(reactor, cluster, of, chunks, trailers).#attempt.begin();
+    new Mirrored(reactor, cluster, of, body, timeoutMs).#attempt.begin();
   }
 
-  private constructor(
-    reactor: Reactor,
-    cluster: Cluster,
-    of: MirrorSource,
-    chunks: readonly Uint8Array[],
-    trailers: Fields | null,
-  ) {
+  private constructor(reactor: Reactor, cluster: Cluster, of: MirrorSource, body: MirrorBody, timeoutMs: number) {
+    const { chunks, trailers } = body;
     const { version, method, scheme, authority, path, fields, contentLength } = of.head;
     this.head = {
       version,
@@ -74,7 +72,7 @@ export class Mirrored implements AttemptHandler, UpstreamRequest, TapHandler {
     this.originalDestination = of.originalDestination;
     this.#chunks = chunks;
     this.#trailers = trailers;
-    this.#timer = reactor.setTimer(TIMEOUT_MS, () => {
+    this.#timer = reactor.setTimer(timeoutMs > 0 ? timeoutMs : TIMEOUT_MS, () => {
       this.#attempt.cancel();
       this.#end();
     });
