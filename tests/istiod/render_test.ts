@@ -236,7 +236,7 @@ Deno.test("facts and objects of Gateways of any shape: nothing throws", async ()
     endpoints: [{ addresses: ["10.1.0.1"], conditions: { ready: true } }],
     ports: [{ name: "http", port: 80 }],
   };
-  const junk = [null, 0, -1, true, "", "x", [], [null], [{}], {}, { a: null }, { constructor: 1 }];
+  const junk: unknown[] = [null, 0, -1, true, "", "x", [], [null], [{}], {}, { a: null }, { constructor: 1 }];
   const paths = function* (value: any, path: string[] = []): Iterable<string[]> {
     if (path.length > 0) yield path;
     if (typeof value === "object" && value !== null) {
