@@ -3,7 +3,8 @@ import { HbonePool } from "../../hbone/mod.ts";
 import type { Destination, Workload } from "../../model/mod.ts";
 import { Cluster, type ClusterParts } from "./cluster.ts";
 import { defaultCodecs } from "./default_codecs.ts";
-import { Names, systemResolver } from "./names.ts";
+import { Names } from "./names.ts";
+import { systemResolver } from "./system_resolver.ts";
 import { ANY_CHANGE } from "./sources.ts";
 import type { ClustersOptions, HostView } from "./types.ts";
 

@@ -8,7 +8,7 @@ export { Clusters } from "./clusters.ts";
 export type { Carrier, ClientCodecs } from "./codecs.ts";
 export type { CircuitBreakers } from "./limits.ts";
 export type { Host, HostSpec, HostTunnel } from "./host.ts";
-export { systemResolver } from "./names.ts";
+export { dnsResolver, systemResolver } from "./system_resolver.ts";
 export {
   type AttemptHandler,
   type ClustersOptions,

@@ -90,16 +90,3 @@ export class Names {
     }, failed);
   }
 }
-
-/** Asks the system's name servers for A and AAAA records. A name without either is an answer without addresses. */
-export const systemResolver: HostResolver = {
-  async resolve(hostname) {
-    const answers = await Promise.allSettled([Deno.resolveDns(hostname, "A"), Deno.resolveDns(hostname, "AAAA")]);
-    const addresses = answers.flatMap((answer) => answer.status === "fulfilled" ? answer.value : []);
-    const failure = answers.find((answer) =>
-      answer.status === "rejected" && !(answer.reason instanceof Deno.errors.NotFound)
-    );
-    if (addresses.length === 0 && failure?.status === "rejected") throw failure.reason;
-    return { addresses };
-  },
-};

@@ -110,7 +110,7 @@ export interface PendingTunnel {
 
 /** Resolves host names; the default asks the system's resolver. */
 export interface HostResolver {
-  /** Addresses of either family; an empty list is an answer, too. `ttlMs` where it is known. */
+  /** Addresses of either family; an empty list is an answer, too, and what was known stays only after a failure. `ttlMs` where it is known. */
   resolve(hostname: string): Promise<{ readonly addresses: readonly string[]; readonly ttlMs?: number }>;
 }
 
