@@ -96,12 +96,11 @@ export class HttpConnections implements RequestHandler {
     if (client.connection === null) {
       client.connection = connection;
       this.#open.add(connection);
-      if (this.#draining) connection.drain();
     }
     const slot = client.slot ?? client.port!.choice?.find(hostOf(stream.request.authority)) ?? null;
     const runtime = slot === null ? null : slot.current;
     // Its listener is gone: the next connection finds what is there now.
-    if (runtime === null || this.#retiring.has(slot!.name)) connection.drain();
+    if (runtime === null || this.#draining || this.#retiring.has(slot!.name)) connection.drain();
     this.#exchanges.handleRequest(stream, client.downstream, runtime);
   }
 
@@ -116,9 +115,19 @@ export class HttpConnections implements RequestHandler {
     this.#open.delete(connection);
   }
 
-  /** Lets requests that run finish, and connections end with their next answer; new connections, too. */
+  /**
+   * Connections end with their next answer, new ones, too. An idle one of HTTP/1.1 is left open: its client may be sending a request
+   * right now, which closing would lose. HTTP/2 has GOAWAY for that.
+   */
   drain(): void {
     this.#draining = true;
+    for (const connection of [...this.#open]) {
+      if (connection.version === "HTTP/2" || connection.streams > 0) connection.drain();
+    }
+  }
+
+  /** After {@linkcode drain}: connections that are idle end now, the others with their answers. */
+  end(): void {
     for (const connection of [...this.#open]) connection.drain();
   }
 

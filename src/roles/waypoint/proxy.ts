@@ -135,6 +135,7 @@ export class L7Proxy {
     for (const port of this.#ports.values()) port.close();
     this.#ports.clear();
     this.tunnel?.stopListening();
+    this.#parts.http.end();
   }
 
   /** Ends everything at once. */

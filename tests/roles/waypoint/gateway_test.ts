@@ -321,9 +321,11 @@ Deno.test("TLS passes through by server name, TLS is terminated for bytes, and p
         )
       );
       lab.apply([policy("none", { listeners: ["raw"], rules: [] })]);
-      const refused = await plain(raw);
-      refused.socket.write("x");
-      assert.equal(await refused.ended(), "");
+      // The reset may come before the client has even connected.
+      const refused = await plain(raw).catch(() => undefined);
+      refused?.socket.write("x");
+      assert.equal(await refused?.ended() ?? "", "");
+      await eventually(() => assert.equal(lab.tcp.length, 4));
       assert.equal(lab.tcp.at(-1)!.decision.code, "no_allow_matched");
     } finally {
       echo.close();
@@ -344,20 +346,23 @@ Deno.test("a draining gateway finishes what runs, serves latecomers once, then t
       return new Response("late");
     });
     lab.apply([listener("http", port), virtualHost("http", [route("web")]), destination("web", backend)]);
-    const idle = await plain(port), busy = await plain(port);
-    await idle.ask(get("a"), /quick$/);
+    const idle = await plain(port), silent = await plain(port), busy = await plain(port);
+    for (const one of [idle, silent]) await one.ask(get("a"), /quick$/);
     const slow = busy.ask(get("a", "/slow"), /late$/);
     await reached.promise;
     lab.proxy.drain();
     const late = await plain(port);
     assert.match(await late.ask(get("a"), /quick$/), /\r\nconnection: close\r\n/i);
     await late.ended();
+    // Whoever kept a connection may be sending on it right now.
+    assert.match(await idle.ask(get("a"), /quick$/), /\r\nconnection: close\r\n/i);
+    await idle.ended();
     lab.proxy.stopListening();
+    await silent.ended();
     await assert.rejects(plain(port));
     release.resolve();
     assert.match(await slow, /\r\nconnection: close\r\n/i);
     await busy.ended();
     assert.equal(lab.proxy.active, 0);
-    idle.socket.destroy();
   });
 });
