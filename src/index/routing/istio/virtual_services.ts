@@ -28,13 +28,13 @@ export class VirtualServices {
       for (const gateway of one.gateways) push(this.#byGateway, gateway, one);
       if (!one.gateways.includes("mesh")) continue;
       for (const host of one.hosts) if (!host.startsWith("*")) push(this.#meshHosts, host, one);
-      if (one.hosts.some((host) => host.startsWith("*"))) this.#meshWildcards.push(one);
+      if (one.hosts.some((host) => host.startsWith("*."))) this.#meshWildcards.push(one);
     }
   }
 
   /**
    * The one that routes for a service at its waypoint: the most specific host, then the oldest. Only its own namespace and the
-   * waypoint's have a say.
+   * waypoint's have a say, and `*` is for gateways alone.
    */
   forService(service: RoutableService, proxyNamespace: string): ParsedVirtualService | undefined {
     const { hostname, namespace } = service;
@@ -42,7 +42,7 @@ export class VirtualServices {
     for (const one of [...this.#meshHosts.get(hostname) ?? [], ...this.#meshWildcards]) {
       if (one.namespace !== namespace && one.namespace !== proxyNamespace) continue;
       if (!isExported(one.exportTo, this.defaults, one.namespace, proxyNamespace)) continue;
-      const own = Math.max(...one.hosts.filter((host) => covers(host, hostname)).map(specificity), -1);
+      const own = Math.max(...one.hosts.filter((host) => host !== "*" && covers(host, hostname)).map(specificity), -1);
       if (own > rank) [best, rank] = [one, own];
     }
     return best;

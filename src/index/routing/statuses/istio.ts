@@ -48,7 +48,33 @@ function missing(world: World, virtual: ParsedVirtualService): string[] {
       found.add(`host ${ref.hostname} was not found`);
     }
   }
+  for (const told of notEnforced(world, virtual)) found.add(told);
   return [...found].slice(0, 8);
+}
+
+/** Hosts of the mesh whose waypoint does not read this VirtualService, or that have none: what it says of them is done by nobody. */
+function notEnforced(world: World, virtual: ParsedVirtualService): string[] {
+  if (virtual.delegated || !virtual.gateways.includes("mesh")) return [];
+  return virtual.hosts.flatMap((host) => {
+    if (host === "*") return [`host * is not for gateway mesh`];
+    const service = host.startsWith("*") ? undefined : world.services.byHost(host, virtual.namespace, world.ambient);
+    if (!service) return [];
+    const waypoints = world.ambient.waypointsOf(service.key);
+    if (waypoints.length === 0) {
+      return [`host ${host} is not bound to a waypoint; in ambient mode, the route will not be respected`];
+    }
+    const applied = waypoints.some((waypoint) => {
+      const namespace = waypoint.slice(0, waypoint.indexOf("/"));
+      return world.virtualServices.forService(service, namespace) === virtual;
+    });
+    const routed = world.gatewayRoutes.ofService(service.key).length > 0;
+    if (applied && !routed) return [];
+    return [
+      `host ${host} is routed by ${
+        routed ? "routes of the Gateway API" : "another VirtualService, or this namespace has no say in it"
+      }`,
+    ];
+  });
 }
 
 function problemStatus(
@@ -66,7 +92,11 @@ function problemStatus(
     return said ? { ...base, conditions: [] } : undefined;
   }
   const fault = {
-    reason: notes === "" ? "ReferencedResourceNotFound" : "UnsupportedValue",
+    reason: notes !== ""
+      ? "UnsupportedValue"
+      : absent.some((text) => text.endsWith("not found"))
+      ? "ReferencedResourceNotFound"
+      : "NotEnforced",
     message: [notes, ...absent].filter((text) => text !== "").join("; "),
   };
   return { ...base, conditions: [condition(TYPE, generation, { reason: TYPE, message: "" }, fault)] };

@@ -1,0 +1,250 @@
+import assert from "node:assert/strict";
+import { DEFAULT_ROUTING_SETTINGS, readRoutingSettings, RoutingIndex } from "../../src/index/mod.ts";
+import { matchesLabelSelector } from "../../src/index/label_selector.ts";
+import { covers, intersection, readHostname, specificity } from "../../src/index/routing/hostname.ts";
+import { isExported } from "../../src/index/routing/istio/hosts.ts";
+import { portProtocol } from "../../src/index/routing/services.ts";
+import type { Destination, VirtualHost } from "../../src/model/l7.ts";
+import { routingWorld } from "../support/routing_inputs.ts";
+
+Deno.test("readHostname takes names and wildcards, and nothing that could end a header", () => {
+  for (
+    const [text, name] of [
+      ["Example.COM.", "example.com"],
+      ["*.example.com", "*.example.com"],
+      ["*", "*"],
+      ["a", "a"],
+      ["a_b.example.com", "a_b.example.com"],
+      ["", undefined],
+      ["*a.example.com", undefined],
+      ["a.*.com", undefined],
+      ["a..b", undefined],
+      ["-a.com", undefined],
+      ["a.com/b", undefined],
+      ["a.com\r\n", undefined],
+      ["a".repeat(254), undefined],
+      [5, undefined],
+    ] as const
+  ) assert.equal(readHostname(text), name, String(text));
+});
+
+Deno.test("intersection of host names: what both stand for", () => {
+  for (
+    const [a, b, both] of [
+      ["*", "a.example.com", "a.example.com"],
+      ["*", "*", "*"],
+      ["a.example.com", "a.example.com", "a.example.com"],
+      ["a.example.com", "b.example.com", undefined],
+      ["*.example.com", "a.example.com", "a.example.com"],
+      ["*.example.com", "a.b.example.com", "a.b.example.com"],
+      ["*.example.com", "example.com", undefined],
+      ["*.example.com", "badexample.com", undefined],
+      ["*.example.com", "*.a.example.com", "*.a.example.com"],
+      ["*.example.com", "*.example.com", "*.example.com"],
+      ["*.example.com", "*.other.com", undefined],
+    ] as const
+  ) {
+    assert.equal(intersection(a, b), both, `${a} ${b}`);
+    assert.equal(intersection(b, a), both, `${b} ${a}`);
+  }
+  assert.ok(covers("*.example.com", "a.b.example.com") && !covers("*.a.example.com", "*.example.com"));
+  const sorted = ["*", "*.example.com", "*.a.example.com", "a", "b.a.example.com"];
+  assert.deepEqual([...sorted].reverse().sort((a, b) => specificity(a) - specificity(b)), sorted);
+});
+
+Deno.test("portProtocol follows appProtocol, then the port's name, then well-known ports", () => {
+  for (
+    const [app, name, port, protocol] of [
+      ["", "http", 80, "HTTP"],
+      ["", "http-web", 80, "HTTP"],
+      ["", "HTTP2-x", 80, "HTTP2"],
+      ["", "grpc", 80, "HTTP2"],
+      ["", "grpc-web", 80, "HTTP"],
+      ["", "grpc-web-x", 80, "HTTP"],
+      ["", "https", 443, "TLS"],
+      ["", "tls-x", 443, "TLS"],
+      ["", "tcp", 80, "TCP"],
+      ["", "mongo", 1, "TCP"],
+      ["", "redis-cache", 1, "TCP"],
+      ["", "", 80, "AUTO"],
+      ["", "web", 80, "AUTO"],
+      ["", "", 3306, "TCP"],
+      ["", "http", 3306, "HTTP"],
+      ["kubernetes.io/h2c", "tcp", 80, "HTTP2"],
+      ["kubernetes.io/ws", "", 80, "HTTP"],
+      ["kubernetes.io/wss", "", 80, "TLS"],
+      ["example.com/own", "http", 80, "AUTO"],
+      ["grpc", "tcp", 80, "HTTP2"],
+    ] as const
+  ) assert.equal(portProtocol(app, name, port), protocol, `${app} ${name} ${port}`);
+});
+
+Deno.test("matchesLabelSelector reads selectors as Kubernetes does, and nothing into what it cannot read", () => {
+  const labels = { a: "1", b: "2" };
+  for (
+    const [selector, matches] of [
+      [{}, true],
+      [{ matchLabels: { a: "1" } }, true],
+      [{ matchLabels: { a: "2" } }, false],
+      [{ matchExpressions: [{ key: "a", operator: "In", values: ["0", "1"] }] }, true],
+      [{ matchExpressions: [{ key: "c", operator: "In", values: ["1"] }] }, false],
+      [{ matchExpressions: [{ key: "a", operator: "NotIn", values: ["1"] }] }, false],
+      [{ matchExpressions: [{ key: "c", operator: "NotIn", values: ["1"] }] }, true],
+      [{ matchExpressions: [{ key: "a", operator: "Exists" }, { key: "c", operator: "DoesNotExist" }] }, true],
+      [{ matchExpressions: [{ key: "a", operator: "Gt", values: ["0"] }] }, false],
+      [{ matchExpressions: [null] }, false],
+      [{ unknown: {} }, false],
+      [undefined, false],
+      ["a", false],
+    ] as [unknown, boolean][]
+  ) assert.equal(matchesLabelSelector(selector, labels), matches, JSON.stringify(selector));
+});
+
+Deno.test("isExported: `.` is the owner's namespace, `~` nobody's", () => {
+  for (
+    const [exportTo, owner, namespace, seen] of [
+      [undefined, "a", "b", true],
+      [[], "a", "b", true],
+      [["*"], "a", "b", true],
+      [["."], "a", "a", true],
+      [["."], "a", "b", false],
+      [["b"], "a", "b", true],
+      [["~"], "a", "a", false],
+    ] as [string[] | undefined, string, string, boolean][]
+  ) assert.equal(isExported(exportTo, ["*"], owner, namespace), seen, JSON.stringify([exportTo, owner, namespace]));
+});
+
+const WEB = { kind: "gateway", namespace: "default", gateway: "web", labels: {}, serviceAccount: "web" } as const;
+const GATEWAY = {
+  kind: "Gateway",
+  metadata: { name: "web", namespace: "default" },
+  spec: { gatewayClassName: "istio", listeners: [{ name: "http", port: 80, protocol: "HTTP" }] },
+};
+
+/** Names of the rules of routes with these matches, in the order in which they are tried. */
+function order(rules: readonly { name: string; age?: string; match: unknown }[]): string[] {
+  const { inputs, ambient } = routingWorld([
+    GATEWAY,
+    ...rules.map(({ name, age, match }) => ({
+      kind: "HTTPRoute",
+      metadata: { name, namespace: "default", creationTimestamp: age },
+      spec: { parentRefs: [{ name: "web" }], rules: [{ matches: [match] }] },
+    })),
+  ]);
+  const hosts = new RoutingIndex(inputs, ambient).proxyConfig(WEB).filter(({ kind }) => kind === "virtualHost");
+  return (hosts[0] as VirtualHost).routes.map(({ name }) => name.split(".")[1]);
+}
+
+Deno.test("precedence of Gateway API matches, one criterion after the other", () => {
+  const header = (...names: string[]) => names.map((name) => ({ name, value: "1" }));
+  const path = (type: string, value: string) => ({ type, value });
+  const table: { name: string; age?: string; match: unknown }[] = [
+    { name: "exact", match: { path: path("Exact", "/a") } },
+    { name: "long", match: { path: path("PathPrefix", "/long/prefix") } },
+    { name: "short-method", match: { path: path("PathPrefix", "/a"), method: "GET" } },
+    { name: "short-headers", match: { path: path("PathPrefix", "/a"), headers: header("a", "b") } },
+    { name: "short-header", match: { path: path("PathPrefix", "/b"), headers: header("a") } },
+    { name: "short-query", match: { path: path("PathPrefix", "/a"), queryParams: header("a", "b") } },
+    { name: "oldest", age: "2026-01-01T00:00:00Z", match: { path: path("PathPrefix", "/a") } },
+    { name: "alpha", age: "2026-01-02T00:00:00Z", match: { path: path("PathPrefix", "/a") } },
+    { name: "beta", age: "2026-01-02T00:00:00Z", match: { path: path("PathPrefix", "/a/") } },
+    { name: "regex", match: { path: path("RegularExpression", "/a/very/long/expression") } },
+  ];
+  const wanted = table.map(({ name }) => name);
+  for (const rotation of [0, 3, 7]) {
+    assert.deepEqual(order([...table.slice(rotation), ...table.slice(0, rotation)]), wanted);
+  }
+  assert.deepEqual(order(table.toReversed()), wanted);
+});
+
+Deno.test("precedence within one HTTPRoute: the first of rules that say the same", () => {
+  const { inputs, ambient } = routingWorld([GATEWAY, {
+    kind: "HTTPRoute",
+    metadata: { name: "r", namespace: "default" },
+    spec: {
+      parentRefs: [{ name: "web" }],
+      rules: [{ name: "first" }, { name: "second" }, { name: "third", matches: [{}] }],
+    },
+  }]);
+  const [host] = new RoutingIndex(inputs, ambient).proxyConfig(WEB).filter(({ kind }) => kind === "virtualHost");
+  assert.deepEqual((host as VirtualHost).routes.map(({ name }) => name), [
+    "default.r.first",
+    "default.r.second",
+    "default.r.third",
+  ]);
+});
+
+Deno.test("a DestinationRule is found in the proxy's namespace, then the service's, then the root namespace", () => {
+  const rule = (namespace: string, host: string, extra = {}) => ({
+    kind: "DestinationRule",
+    metadata: { name: "d", namespace },
+    spec: { host, ...extra, trafficPolicy: { loadBalancer: { simple: "RANDOM" } } },
+  });
+  const all = [
+    rule("default", "s.apps.svc.cluster.local"),
+    rule("apps", "s"),
+    rule("istio-system", "*.svc.cluster.local"),
+    rule("other", "s.apps.svc.cluster.local"),
+  ];
+  const found = (rules: unknown[]) => {
+    const { inputs, ambient } = routingWorld([
+      GATEWAY,
+      { kind: "Service", metadata: { name: "s", namespace: "apps" }, spec: { ports: [{ port: 80 }] } },
+      {
+        kind: "HTTPRoute",
+        metadata: { name: "r", namespace: "default" },
+        spec: {
+          parentRefs: [{ name: "web" }],
+          rules: [{
+            backendRefs: [{
+              group: "networking.istio.io",
+              kind: "Hostname",
+              name: "s.apps.svc.cluster.local",
+              port: 80,
+            }],
+          }],
+        },
+      },
+      ...rules,
+    ]);
+    const config = new RoutingIndex(inputs, ambient).proxyConfig(WEB);
+    return (config.find(({ kind }) => kind === "destination") as Destination).rule;
+  };
+  assert.equal(found(all), "default/d");
+  assert.equal(found(all.slice(1)), "apps/d");
+  assert.equal(found(all.slice(2)), "istio-system/d");
+  assert.equal(found(all.slice(3)), "", "a namespace that has nothing to do with either has no say");
+  assert.equal(found([rule("apps", "s", { exportTo: ["."] })]), "");
+  assert.equal(found([rule("default", "s")]), "", "a short name is of the author's namespace");
+});
+
+Deno.test("readRoutingSettings takes what it can, and becomes no laxer for what it cannot", () => {
+  assert.deepEqual(readRoutingSettings({}).settings, DEFAULT_ROUTING_SETTINGS);
+  assert.deepEqual(DEFAULT_ROUTING_SETTINGS.l7, {
+    kind: "settings",
+    name: "mesh",
+    trustDomain: "cluster.local",
+    pathNormalization: "BASE",
+    accessLog: undefined,
+    tracing: undefined,
+    trustedProxies: 0,
+  });
+  const bad = readRoutingSettings({
+    pathNormalization: { normalization: "WHATEVER" },
+    accessLogFile: "/var/log/x",
+    accessLogEncoding: 5,
+    defaultConfig: { gatewayTopology: { numTrustedProxies: -1 } },
+    defaultProviders: { tracing: ["missing"] },
+    defaultVirtualServiceExportTo: "x",
+  }, "td");
+  assert.equal(bad.settings.l7.pathNormalization, "DECODE_AND_MERGE_SLASHES");
+  assert.equal(bad.settings.l7.trustedProxies, 0);
+  assert.equal(bad.settings.l7.trustDomain, "td");
+  assert.deepEqual(bad.settings.l7.accessLog, { encoding: "TEXT", format: "" });
+  assert.deepEqual(bad.settings.defaultVirtualServiceExportTo, ["."]);
+  assert.equal(bad.problems.length, 6, bad.problems.join("\n"));
+  assert.equal(
+    readRoutingSettings({ pathNormalization: { normalization: "DEFAULT" } }).settings.l7.pathNormalization,
+    "BASE",
+  );
+});
