@@ -1,7 +1,7 @@
 import { U8 } from "../../sys/memory.ts";
-import { HEX, VALUE } from "./chars.ts";
+import { HEX, TOKEN_LOWER, VALUE } from "./chars.ts";
 
-const CR = 0x0d, LF = 0x0a, SEMICOLON = 0x3b;
+const CR = 0x0d, LF = 0x0a, SEMICOLON = 0x3b, EQUALS = 0x3d, QUOTE = 0x22, BACKSLASH = 0x5c;
 
 /** Bytes of extensions (and of sizes with leading zeros) that a body may have beyond one for each byte of content. */
 const EXTENSION_SLACK = 16 * 1024;
@@ -9,7 +9,12 @@ const MAX_DIGITS = 16;
 
 const enum State {
   Size,
-  Extension,
+  ExtensionStart,
+  ExtensionName,
+  ExtensionValue,
+  Quoted,
+  QuotedPair,
+  QuotedEnd,
   SizeEnd,
   Data,
   DataEnd,
@@ -50,13 +55,35 @@ export class ChunkReader {
             this.#overhead++;
           } else if (this.#digits === 0) return CHUNK_BAD;
           else if (byte === CR) this.#state = State.SizeEnd;
-          else if (byte === SEMICOLON) this.#state = State.Extension;
+          else if (byte === SEMICOLON) this.#state = State.ExtensionStart;
           else return CHUNK_BAD;
           break;
         }
-        case State.Extension:
+        // Extensions mean nothing to us, but where a line ends must be beyond doubt.
+        case State.ExtensionStart:
+          if (TOKEN_LOWER[byte] === 0) return CHUNK_BAD;
+          this.#state = State.ExtensionName;
+          break;
+        case State.ExtensionName:
+        case State.ExtensionValue:
+          if (++this.#overhead > EXTENSION_SLACK) return CHUNK_BAD;
           if (byte === CR) this.#state = State.SizeEnd;
-          else if (VALUE[byte] === 0 || ++this.#overhead > EXTENSION_SLACK) return CHUNK_BAD;
+          else if (byte === SEMICOLON) this.#state = State.ExtensionStart;
+          else if (byte === EQUALS && this.#state === State.ExtensionName) this.#state = State.ExtensionValue;
+          else if (byte === QUOTE && this.#state === State.ExtensionValue) this.#state = State.Quoted;
+          else if (TOKEN_LOWER[byte] === 0) return CHUNK_BAD;
+          break;
+        case State.Quoted:
+        case State.QuotedPair:
+          if (VALUE[byte] === 0 || ++this.#overhead > EXTENSION_SLACK) return CHUNK_BAD;
+          if (this.#state === State.QuotedPair) this.#state = State.Quoted;
+          else if (byte === QUOTE) this.#state = State.QuotedEnd;
+          else if (byte === BACKSLASH) this.#state = State.QuotedPair;
+          break;
+        case State.QuotedEnd:
+          if (byte === CR) this.#state = State.SizeEnd;
+          else if (byte === SEMICOLON) this.#state = State.ExtensionStart;
+          else return CHUNK_BAD;
           break;
         case State.SizeEnd:
           if (byte !== LF) return CHUNK_BAD;

@@ -191,7 +191,7 @@ const NO_LENGTH = -1, BAD_LENGTH = -2;
 function contentLength(): number {
   if (seenLength < 0) return NO_LENGTH;
   const at = LINES[seenLength + 3], end = LINES[seenLength + 4];
-  if (end === at || end - at > 15) return BAD_LENGTH;
+  if (end === at || end - at > 15 || tabAround(at, end)) return BAD_LENGTH;
   let length = 0;
   for (let i = at; i < end; i++) {
     const digit = U8[i] - 0x30;
@@ -201,10 +201,18 @@ function contentLength(): number {
   return length;
 }
 
+/** Tabs are white space, but not to everybody (llhttp does not know `chunked` before one): not where a message's end depends on it. */
+function tabAround(at: number, end: number): boolean {
+  while (U8[at - 1] === 0x20) at--;
+  while (U8[end] === 0x20) end++;
+  return U8[at - 1] === 0x09 || U8[end] === 0x09;
+}
+
 /** Whether Transfer-Encoding is `chunked` alone: 0 when it is absent, 1 when it is, or the negative status of the refusal. */
 function transferEncoding(): number {
   if (seenEncoding < 0) return 0;
   const at = LINES[seenEncoding + 3], end = LINES[seenEncoding + 4];
+  if (tabAround(at, end)) return -400;
   if (is(at, end, "chunked")) return 1;
   const text = latin1Slice.call(U8, at, end).toLowerCase();
   if (!/^[a-z0-9!#$%&'*+.^_`|~-]+( *, *[a-z0-9!#$%&'*+.^_`|~-]+)*$/.test(text)) return -400;
