@@ -67,6 +67,7 @@ export class CompiledRoute {
       ...this.requestHeaders?.refused ?? [],
       ...this.responseHeaders?.refused ?? [],
       ...this.forward?.rewrite?.refused ?? [],
+      ...this.forward?.retry?.problems ?? [],
       ...this.forward?.destinations.flatMap((destination) => [
         ...destination.requestHeaders?.refused ?? [],
         ...destination.responseHeaders?.refused ?? [],

@@ -1,6 +1,7 @@
 // Whether and when a failed attempt is made again: Envoy's conditions by name.
 
 import type { RetryPolicy } from "../../model/mod.ts";
+import { fieldName } from "../fields.ts";
 import { GRPC_STATUS } from "../filters/mod.ts";
 import type { ResponseHead } from "../message.ts";
 import type { UpstreamErrorCode } from "../upstream/types.ts";
@@ -13,6 +14,21 @@ const GRPC_CONDITIONS: Readonly<Record<string, number>> = {
   "unavailable": 14,
 };
 
+/** The other names, but for bare status codes. `retriable-status-codes` stands for the policy's list, which holds without it. */
+const KNOWN: ReadonlySet<string> = new Set([
+  "5xx",
+  "gateway-error",
+  "reset",
+  "reset-before-request",
+  "connect-failure",
+  "refused-stream",
+  "retriable-4xx",
+  "retriable-status-codes",
+  "envoy-ratelimited",
+]);
+const STATUS = /^[1-5]\d\d$/;
+const RATE_LIMITED = fieldName("x-envoy-ratelimited");
+
 /** Envoy's limits on the wait between attempts: at most ten times the base. */
 const BACKOFF_FACTOR = 10;
 
@@ -22,6 +38,8 @@ export class CompiledRetry {
   readonly perTryTimeoutMs: number;
   readonly backoffMs: number;
   readonly avoidPriorities: boolean;
+  /** Conditions that are not known; they hold never. */
+  readonly problems: readonly string[];
   readonly #serverErrors: boolean;
   readonly #gatewayErrors: boolean;
   readonly #retriable4xx: boolean;
@@ -29,7 +47,7 @@ export class CompiledRetry {
   readonly #resetBeforeRequest: boolean;
   readonly #connectFailure: boolean;
   readonly #refusedStream: boolean;
-  readonly #overflow: boolean;
+  readonly #rateLimited: boolean;
   readonly #statusCodes: ReadonlySet<number>;
   readonly #grpc: ReadonlySet<string>;
 
@@ -40,7 +58,7 @@ export class CompiledRetry {
     this.avoidPriorities = policy.retryRemoteLocalities;
     const on = new Set(policy.on.map((name) => name.trim().toLowerCase()));
     const codes = new Set(policy.statusCodes);
-    for (const name of on) if (/^[1-5]\d\d$/.test(name)) codes.add(Number(name));
+    for (const name of on) if (STATUS.test(name)) codes.add(Number(name));
     this.#serverErrors = on.has("5xx");
     this.#gatewayErrors = on.has("gateway-error");
     this.#retriable4xx = on.has("retriable-4xx");
@@ -49,7 +67,9 @@ export class CompiledRetry {
     this.#resetBeforeRequest = on.has("reset-before-request");
     this.#connectFailure = this.#reset || on.has("connect-failure");
     this.#refusedStream = on.has("refused-stream") || on.has("5xx");
-    this.#overflow = on.has("envoy-ratelimited");
+    this.#rateLimited = on.has("envoy-ratelimited");
+    this.problems = [...on].filter((name) => !KNOWN.has(name) && !(name in GRPC_CONDITIONS) && !STATUS.test(name))
+      .map((name) => `the retry condition "${name}" is not supported`);
     this.#statusCodes = codes;
     this.#grpc = new Set(
       [...on].filter((name) => name in GRPC_CONDITIONS).map((name) => String(GRPC_CONDITIONS[name])),
@@ -59,6 +79,7 @@ export class CompiledRetry {
   /** Whether a response is to be thrown away for another attempt. */
   afterResponse(head: ResponseHead): boolean {
     const { status } = head;
+    if (head.fields.has(RATE_LIMITED)) return this.#rateLimited;
     if (status >= 500) {
       if (this.#serverErrors || (this.#gatewayErrors && status >= 502 && status <= 504)) return true;
     } else if (status === 409 && this.#retriable4xx) return true;
@@ -80,9 +101,8 @@ export class CompiledRetry {
       case "connection_termination":
       case "protocol_error":
         return this.#reset || (this.#resetBeforeRequest && !sent);
+      // More load does not help a full breaker, another look-up finds nobody either, and what we gave up ourselves stays given up.
       case "overflow":
-        return this.#overflow;
-      // Another look-up finds nobody either; and what we gave up ourselves stays given up.
       case "no_healthy_upstream":
       case "aborted":
         return false;
