@@ -218,6 +218,8 @@ function proxy(settings: GatewaySettings, values: InstallValues): Record<string,
           ISTIO_META_OWNER: `kubernetes://apis/apps/v1/namespaces/${namespace}/deployments/${name}`,
           ISTIO_META_MESH_ID: values.meshConfig.defaultConfig?.meshId ?? values.trustDomain,
           ISTIO_META_UNPRIVILEGED_POD: "true",
+          // A larger nursery of the JavaScript heap buys no speed and costs up to 100 MB under load; a smaller one lets garbage grow old.
+          DENO_V8_FLAGS: "--max-semi-space-size=4",
           ...(values.network === "" ? {} : { ISTIO_META_NETWORK: values.network }),
         }),
         fieldEnv("ISTIO_META_NODE_NAME", "spec.nodeName"),

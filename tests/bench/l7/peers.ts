@@ -116,7 +116,8 @@ export async function startOurs(lab: Lab, scenario: Scenario): Promise<Peer> {
   const [deno, run, ...rest] = denoRun("ours.ts", file);
   const flags = (Deno.env.get("BENCH_DENO_FLAGS") || undefined)?.split(" ") ?? [];
   const child = start(PROXY_CORES, [deno, run, ...flags, ...rest], `${lab.folder}/ours-access.log`, {
-    DENO_V8_FLAGS: Deno.env.get("DENO_V8_FLAGS") ?? "--max-semi-space-size=2",
+    // As in manifests/gateway.ts.
+    DENO_V8_FLAGS: Deno.env.get("DENO_V8_FLAGS") ?? "--max-semi-space-size=4",
   });
   await listening(ports.https, `${lab.folder}/ours-access.log.err`);
   return { name: "ours", pid: child.pid, ports, stop: () => end(child) };

@@ -284,6 +284,8 @@ function proxy(
       value("ISTIO_META_MESH_ID", settings.meshId),
       ...(settings.network === "" ? [] : [value("ISTIO_META_NETWORK", settings.network)]),
       field("ISTIO_META_NODE_NAME", "spec.nodeName"),
+      // As in manifests/gateway.ts.
+      value("DENO_V8_FLAGS", "--max-semi-space-size=4"),
     ],
     startupProbe: { ...ready, failureThreshold: 30, periodSeconds: 1 },
     readinessProbe: { ...ready, failureThreshold: 4, periodSeconds: 15 },
