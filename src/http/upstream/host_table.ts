@@ -1,6 +1,6 @@
 import type { LoadBalancer } from "../../model/mod.ts";
 import type { Reactor } from "../../net/mod.ts";
-import { type Balancer, balancerFor } from "./balancer/mod.ts";
+import { type Balancer, balancerFor, mix } from "./balancer/mod.ts";
 import type { Host } from "./host.ts";
 
 /** What a host is worth beyond its own share when others of its priority fail: Envoy's overprovisioning factor. */
@@ -29,6 +29,8 @@ interface Level {
 export class HostTable {
   readonly #levels: readonly Level[];
   readonly #random: () => number;
+  /** The hash decides everything: the same client keeps its host. */
+  readonly #sticky: boolean;
   /** The usual case: one priority, one locality. */
   readonly #only: Balancer | null;
   /** Hosts that may be chosen (in a panic: all of them). */
@@ -49,6 +51,7 @@ export class HostTable {
     random: () => number,
   ) {
     this.#random = random;
+    this.#sticky = config.policy === "CONSISTENT_HASH";
     const byPriority: PlacedHost[][] = [];
     for (const one of placed) (byPriority[one.priority] ??= []).push(one);
     const health: number[] = [];
@@ -81,19 +84,24 @@ export class HostTable {
   /** @param avoid priorities that should not be used if another one can be, as bits */
   choose(hash: number, avoid: number): Host | null {
     if (this.#only !== null) return this.#only.choose(hash);
-    const level = this.#level(avoid);
+    const level = this.#level(hash, avoid);
     if (level === null || level.balancers.length === 0) return null;
     if (level.balancers.length === 1) return level.balancers[0].choose(hash);
     const { weights } = level;
-    const drawn = this.#random() * weights[weights.length - 1];
+    const drawn = this.#draw(hash, 1) * weights[weights.length - 1];
     let at = 0;
     while (at < weights.length - 1 && drawn >= weights[at]) at++;
     return level.balancers[at].choose(hash);
   }
 
-  #level(avoid: number): Level | null {
+  /** A number from 0 up to 1, from the hash where that decides; `salt` keeps the draws of one choice apart. */
+  #draw(hash: number, salt: number): number {
+    return this.#sticky ? mix(hash ^ Math.imul(salt + 1, 0x9e3779b1)) / 2 ** 32 : this.#random();
+  }
+
+  #level(hash: number, avoid: number): Level | null {
     const levels = this.#levels;
-    let drawn = this.#random() * 100;
+    let drawn = this.#draw(hash, 0) * 100;
     let fallback: Level | null = null;
     for (let i = 0; i < levels.length; i++) {
       const level = levels[i];

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { CertificateAuthority } from "../../../src/identity/authority.ts";
 import type { Destination, TlsSecret, UpstreamTls } from "../../../src/model/mod.ts";
-import { connectTcp, listenTcp, pump, type Reactor } from "../../../src/net/mod.ts";
+import { readClientHello } from "../../../src/http/codec/client_hello.ts";
+import { connectTcp, listenTcp, pump, type Reactor, tap } from "../../../src/net/mod.ts";
 import { TlsContext } from "../../../src/net/tls_context.ts";
 import type { HboneRequest } from "../../../src/hbone/mod.ts";
 import { HboneServer } from "../../../src/hbone/mod.ts";
@@ -198,6 +199,34 @@ Deno.test("a request that waits for a host that is gone goes to another at once"
     const { breakers } = clusters.get(NAME)!;
     assert.deepEqual([breakers.connections, breakers.pending], [1, 0]);
     silent.close();
+  });
+});
+
+Deno.test("TLS origination: what the ClientHello asks for", async () => {
+  const cases: [UpstreamTls, Partial<Destination>, string, string[]][] = [
+    [tls({ insecureSkipVerify: true }), {}, SHOP, ["http/1.1"]],
+    [tls({ insecureSkipVerify: true, sni: "api.example.com" }), { protocol: "HTTP2" }, "api.example.com", ["h2"]],
+    [tls({ insecureSkipVerify: true }), { hostname: "192.0.2.1" }, "", ["http/1.1"]],
+  ];
+  await withTls(async ({ clusters, apply }) => {
+    apply(tls());
+    const { reactor } = clusters.get(NAME)!;
+    for (const [config, extra, serverName, alpn] of cases) {
+      let hello: unknown;
+      const listener = listenTcp(reactor, { address: "127.0.0.1", port: 0 }, (socket) => {
+        tap(socket, {
+          onData: (bytes) => {
+            hello = readClientHello(bytes);
+            socket.abort();
+          },
+        });
+      });
+      apply(config, { ...extra, endpoints: statics(listener.port) });
+      const [recorder] = await send(clusters, NAME);
+      assert.equal(recorder.error?.code, "connection_failure");
+      assert.deepEqual(hello, { serverName, alpn });
+      listener.close();
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { HostTable, type PlacedHost } from "../../../src/http/upstream/host_table.ts";
+import { hashText } from "../../../src/http/upstream/balancer/mod.ts";
 import { Host } from "../../../src/http/upstream/host.ts";
 import { covers, place } from "../../../src/http/upstream/locality.ts";
 import type { LoadBalancing, Locality, LocalityBalancing } from "../../../src/model/mod.ts";
@@ -75,6 +76,25 @@ Deno.test("host table: localities by weight; one that loses hosts loses traffic"
   const ill = placed([{ n: 4, ill: 2, priority: 0, rule: 0 }, { n: 2, priority: 0, rule: 1 }]);
   const [less] = sharesBy(ill, make(ill), ({ rule }) => rule);
   assert.ok(Math.abs(less - 74) <= 2, `${less}`);
+});
+
+Deno.test("host table: a hash keeps its priority, its locality and its host", () => {
+  const config = {
+    policy: "CONSISTENT_HASH",
+    hash: { on: { kind: "sourceIp" }, algorithm: "MAGLEV", size: 101 },
+  } as const;
+  const priorities = placed([{ n: 10, ill: 5, priority: 0 }, { n: 4, priority: 1 }]);
+  const localities = placed([{ n: 2, priority: 0, rule: 0 }, { n: 2, priority: 0, rule: 1 }]);
+  for (const [among, weights] of [[priorities, undefined], [localities, [50, 50]]] as const) {
+    const table = new HostTable(among, config, weights, 0, { now: 0 }, seeded());
+    const seen = new Set<unknown>();
+    for (let i = 0; i < 200; i++) {
+      const hash = hashText(`client-${i}`), host = table.choose(hash, 0);
+      seen.add(host);
+      for (let again = 0; again < 5; again++) assert.equal(table.choose(hash, 0), host);
+    }
+    assert.equal(seen.size, among.filter(({ host }) => host.available).length, "all are used");
+  }
 });
 
 const SELF = workload("self", "10.9.9.9", { locality: locality("r1/z1/s1"), node: "node-1" });

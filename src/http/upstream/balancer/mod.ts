@@ -9,7 +9,7 @@ import { RingHash } from "./ring_hash.ts";
 import { LeastRequest, RandomChoice, RoundRobin } from "./simple.ts";
 
 export type { Balancer } from "./balancer.ts";
-export { hashText } from "./hash.ts";
+export { hashText, mix } from "./hash.ts";
 
 /** The balancer that a configuration asks for, over hosts that may all be chosen. */
 export function balancerFor(
