@@ -58,6 +58,8 @@ export interface TcpProxyOptions {
   readonly random?: () => number;
   /** Hosts tried before giving up: nothing has been sent yet, so that it is always safe. */
   readonly maxConnectAttempts?: number;
+  /** The host is there, and bytes flow. */
+  readonly onConnected?: (session: TcpSession) => void;
   /** Called once, when everything is over. */
   readonly onDone: (outcome: TcpOutcome) => void;
 }
@@ -120,6 +122,14 @@ export class TcpSession implements PickContext, EndpointMonitor {
     return this.#options.downstream.bytesOut;
   }
 
+  get cluster(): Cluster | null {
+    return this.#cluster;
+  }
+
+  get host(): Host | null {
+    return this.#tunnel?.host ?? null;
+  }
+
   #connect(cluster: Cluster): void {
     this.#attempts++;
     this.#opening = cluster.openTunnel(this, (result) => {
@@ -140,6 +150,7 @@ export class TcpSession implements PickContext, EndpointMonitor {
     const { downstream, reactor, route } = this.#options;
     this.#pump = pump(downstream, tunnel.endpoint!, { onDone: (stats) => this.#pumped(stats) });
     if (this.#over) return;
+    this.#options.onConnected?.(this);
     const idleMs = route.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
     if (idleMs > 0) this.#idle = reactor.setTimer(idleMs, () => this.#checkIdle(idleMs));
   }

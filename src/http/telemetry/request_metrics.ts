@@ -74,15 +74,32 @@ interface Remembered {
   readonly cluster: Cluster | null;
 }
 
-/** Bytes and flag of a finished TCP connection. */
+/** What a TCP connection has carried so far. */
 export interface TcpTraffic {
-  readonly downstream: Downstream;
-  readonly runtime: ListenerRuntime;
   readonly cluster: Cluster | null;
   readonly host: Host | null;
-  readonly flag: string;
   readonly bytesReceived: number;
   readonly bytesSent: number;
+}
+
+/** A TCP connection that has reached its host. */
+export interface TcpOpen {
+  readonly runtime: ListenerRuntime;
+  readonly downstream: Downstream;
+  /** Lives as long as the connection. */
+  readonly traffic: TcpTraffic;
+}
+
+/** The account of an open TCP connection: bytes are counted while it is open, or hours of them would come at once. */
+class TcpAccount {
+  #counted: { received: number; sent: number } = { received: 0, sent: 0 };
+  constructor(readonly pair: Pair, readonly received: Cell, readonly sent: Cell) {}
+
+  count({ bytesReceived, bytesSent }: TcpTraffic): void {
+    this.received.inc(bytesReceived - this.#counted.received);
+    this.sent.inc(bytesSent - this.#counted.sent);
+    this.#counted = { received: bytesReceived, sent: bytesSent };
+  }
 }
 
 export class RequestMetrics {
@@ -98,6 +115,8 @@ export class RequestMetrics {
   readonly #closed: Metric<Cell>;
   readonly #received: Metric<Cell>;
   readonly #sent: Metric<Cell>;
+  /** One connection each. */
+  readonly #tcp = new Map<Downstream, { readonly open: TcpOpen; readonly account: TcpAccount }>();
   /** By connection: found again without building labels. */
   #remembered = new WeakMap<Downstream, Map<Host | Cluster | ListenerRuntime, Remembered>>();
 
@@ -126,6 +145,7 @@ export class RequestMetrics {
       "The size of total bytes received during request",
       TCP_LABELS,
     );
+    registry.onCollect(() => this.#tcp.forEach(({ open, account }) => account.count(open.traffic)));
     this.#sent = counter("istio_tcp_sent_bytes_total", "The size of total bytes sent during response", TCP_LABELS);
   }
 
@@ -200,14 +220,23 @@ export class RequestMetrics {
     return pair;
   }
 
-  /** A TCP connection has been let in and is over; both are counted at its end, when its destination is known. */
-  observeTcp(traffic: TcpTraffic): void {
-    const { downstream, runtime, cluster, host, flag, bytesReceived, bytesSent } = traffic;
-    const pair = this.#pair(downstream, runtime, cluster, host);
-    const open = [...pair.labels, "tcp", "-", pair.policy];
-    this.#opened.with(...open).inc();
-    this.#received.with(...open).inc(bytesReceived);
-    this.#sent.with(...open).inc(bytesSent);
-    this.#closed.with(...pair.labels, "tcp", flag === "" ? "-" : flag, pair.policy).inc();
+  /** A TCP connection has reached its host. */
+  openTcp(open: TcpOpen): void {
+    this.#tcp.set(open.downstream, { open, account: this.#account(open) });
+  }
+
+  #account({ downstream, runtime, traffic }: TcpOpen): TcpAccount {
+    const pair = this.#pair(downstream, runtime, traffic.cluster, traffic.host);
+    const labels = [...pair.labels, "tcp", "-", pair.policy];
+    this.#opened.with(...labels).inc();
+    return new TcpAccount(pair, this.#received.with(...labels), this.#sent.with(...labels));
+  }
+
+  /** A TCP connection that was let in is over; one that never reached a host is counted now as opened and closed. */
+  closeTcp(closed: TcpOpen, flag: string): void {
+    const account = this.#tcp.get(closed.downstream)?.account ?? this.#account(closed);
+    this.#tcp.delete(closed.downstream);
+    account.count(closed.traffic);
+    this.#closed.with(...account.pair.labels, "tcp", flag === "" ? "-" : flag, account.pair.policy).inc();
   }
 }

@@ -14,7 +14,7 @@ import type { RequestHead } from "../message.ts";
 import type { TcpOutcome } from "../tcp_proxy.ts";
 import type { Cluster, Host } from "../upstream/mod.ts";
 import { AccessLog, type LogWriter } from "./access_log.ts";
-import { RequestMetrics } from "./request_metrics.ts";
+import { RequestMetrics, type TcpOpen } from "./request_metrics.ts";
 import { Tracer } from "./tracing.ts";
 
 export interface RequestTelemetryOptions {
@@ -105,13 +105,17 @@ export class RequestTelemetry implements ExchangeObserver {
     if (this.#tracer !== null) this.#tracer.end(record);
   }
 
+  /** A connection that carries bytes has reached its host. */
+  onTcpConnected(open: TcpOpen): void {
+    this.metrics.openTcp(open);
+  }
+
   /** A connection that carried bytes is over. */
   onTcp(report: TcpReport): void {
     const record = new TcpConnectionRecord(report);
     if (report.outcome !== undefined) {
-      const { cluster, host, bytesReceived, bytesSent, flag } = report.outcome;
-      const { downstream, runtime } = report;
-      this.metrics.observeTcp({ downstream, runtime, cluster, host, flag, bytesReceived, bytesSent });
+      const { downstream, runtime, outcome } = report;
+      this.metrics.closeTcp({ downstream, runtime, traffic: outcome }, outcome.flag);
     }
     this.accessLog.log(record);
   }

@@ -117,6 +117,7 @@ export async function startWaypoint({ config, env, logger, onEnd }: WaypointOpti
       network: config.network,
       certificate,
       secrets,
+      onTcpConnected: (open) => telemetry.onTcpConnected(open),
       onTcpDone: (report) => telemetry.onTcp(report),
       logger: logger.child("proxy"),
       hbone: isWaypoint ? listenPlace(config.hboneAddress) : undefined,

@@ -27,6 +27,7 @@ export interface L7ProxyOptions {
   readonly certificate: () => CertificateChoice;
   /** Filled from configuration; what terminates and originates TLS reads it. */
   readonly secrets: Map<string, TlsSecret>;
+  readonly onTcpConnected?: TcpConnectionsOptions["onConnected"];
   readonly onTcpDone: TcpConnectionsOptions["onDone"];
   readonly logger: Logger;
   /** Where tunnels are taken; absent for gateways. */
@@ -52,7 +53,12 @@ export class L7Proxy {
     const { reactor, clusters, exchanges, mesh, network, secrets, logger } = options;
     this.#options = options;
     const http = new HttpConnections(reactor, exchanges);
-    const tcp = new TcpConnections({ reactor, clusters, onDone: options.onTcpDone });
+    const tcp = new TcpConnections({
+      reactor,
+      clusters,
+      onConnected: options.onTcpConnected,
+      onDone: options.onTcpDone,
+    });
     const contexts = new ServerContexts((name) => secrets.get(name), logger);
     this.#parts = { reactor, http, tcp, contexts, mesh, network, logger };
     this.config = new ConfigStore(

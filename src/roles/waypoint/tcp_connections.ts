@@ -2,13 +2,15 @@
 
 import type { Downstream, ListenerSlot } from "../../http/exchange/mod.ts";
 import { proxyTcp, type TcpSession } from "../../http/tcp_proxy.ts";
-import type { TcpReport } from "../../http/telemetry/mod.ts";
+import type { TcpOpen, TcpReport } from "../../http/telemetry/mod.ts";
 import type { Clusters } from "../../http/upstream/mod.ts";
 import type { Endpoint, Reactor, SocketAddress } from "../../net/mod.ts";
 
 export interface TcpConnectionsOptions {
   readonly reactor: Reactor;
   readonly clusters: Clusters;
+  /** A connection has reached its host. */
+  readonly onConnected?: (open: TcpOpen) => void;
   /** A connection is over, or was refused by policy. */
   readonly onDone: (report: TcpReport) => void;
 }
@@ -29,7 +31,7 @@ export class TcpConnections {
   serve(end: Endpoint, slot: ListenerSlot, downstream: Downstream, originalDestination: SocketAddress | null): void {
     const runtime = slot.current, route = runtime?.config.tcp;
     if (!runtime || !route) return end.abort();
-    const { reactor, clusters, onDone } = this.#options;
+    const { reactor, clusters, onConnected, onDone } = this.#options;
     const decision = runtime.policies.decideTcp(downstream);
     if (!decision.allowed) {
       end.abort();
@@ -43,6 +45,7 @@ export class TcpConnections {
       downstream: end,
       source: { address: downstream.peerAddress, port: downstream.peerPort },
       originalDestination,
+      onConnected: (session) => onConnected?.({ runtime, downstream, traffic: session }),
       onDone: (outcome) => {
         over = true;
         this.#open.delete(session);

@@ -192,7 +192,7 @@ Deno.test("bodies: HTTP/2 from the client, HTTP/1.1 to the backend", async () =>
 
 Deno.test("bodies: gRPC keeps its trailers, and its status is counted", async () => {
   const server = http2.createServer();
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream) => {
     stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
     stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "5", "grpc-message": "nobody" }));
     stream.resume();

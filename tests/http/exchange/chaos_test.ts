@@ -50,7 +50,7 @@ Deno.test("chaos: nothing is left over of requests that ended in any way", async
     session.on("close", () => sessions.delete(session));
     session.on("error", () => {});
   });
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream) => {
     stream.on("error", () => {});
     const draw = random();
     if (draw < 0.2) return stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);

@@ -363,7 +363,7 @@ Deno.test("spans are delivered by OTLP over HTTP, in batches", async () => {
 Deno.test("spans are delivered by OTLP over gRPC", async () => {
   const bodies: Uint8Array[] = [];
   const server = http2.createServer();
-  server.on("stream", (stream, headers) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream, headers) => {
     assert.equal(headers[":path"], "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
     const parts: Uint8Array[] = [];
     stream.on("data", (part: Uint8Array) => parts.push(part));
@@ -399,4 +399,31 @@ Deno.test("spans that nobody takes are dropped, and no more than so many wait", 
   await exporter.close(50);
   assert.equal(exporter.exported, 0);
   assert.ok(DEFAULT_SETTINGS.tracing === undefined);
+});
+
+Deno.test("metrics: TCP connections are counted while they are open", () => {
+  const registry = new Registry();
+  const metrics = new RequestMetrics(registry, () => SELF);
+  const { downstream, runtime, cluster, upstreamHost: host } = record();
+  const traffic = { cluster, host, bytesReceived: 5, bytesSent: 7 };
+  metrics.openTcp({ downstream, runtime, traffic });
+  const value = (name: string, flag = "-") =>
+    new RegExp(
+      `${name}\\{[^}]*request_protocol="tcp",response_flags="${flag}",connection_security_policy="mutual_tls"\\} (\\d+)`,
+    )
+      .exec(registry.expose())?.[1];
+  assert.deepEqual(
+    ["istio_tcp_connections_opened_total", "istio_tcp_received_bytes_total", "istio_tcp_sent_bytes_total"].map((name) =>
+      value(name)
+    ),
+    ["1", "5", "7"],
+  );
+  traffic.bytesSent = 100;
+  assert.equal(value("istio_tcp_sent_bytes_total"), "100");
+  traffic.bytesReceived = 6;
+  metrics.closeTcp({ downstream, runtime, traffic }, "UC");
+  assert.equal(value("istio_tcp_received_bytes_total"), "6");
+  assert.equal(value("istio_tcp_connections_closed_total", "UC"), "1");
+  metrics.closeTcp({ downstream, runtime, traffic: { cluster, host: null, bytesReceived: 0, bytesSent: 0 } }, "UF");
+  assert.match(registry.expose(), /istio_tcp_connections_opened_total\{[^}]*destination_workload="unknown"[^}]*\} 1/);
 });
