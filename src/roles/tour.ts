@@ -6,6 +6,9 @@ import { clusterLayout } from "../cluster/layout.ts";
 import { KubeClient } from "./ctl/kube.ts";
 import type { TourContext, TourStep } from "./tour/context.ts";
 import { ENROLMENT } from "./tour/enrolment.ts";
+import { GATEWAYS } from "./tour/gateways.ts";
+import { LAYER7 } from "./tour/layer7.ts";
+import { LEAVING } from "./tour/leaving.ts";
 import { POLICY } from "./tour/policy.ts";
 import { bringUp, checkHost } from "./up/bring_up.ts";
 import { parseFlags } from "./up/flags.ts";
@@ -16,6 +19,9 @@ import { Progress } from "./up/progress.ts";
 const JOURNEYS: readonly [title: string, steps: readonly TourStep[]][] = [
   ["Into the mesh without a restart", ENROLMENT],
   ["Who may talk to whom", POLICY],
+  ["Who may ask for what", LAYER7],
+  ["Into the mesh through gateways", GATEWAYS],
+  ["Out of the mesh, with the applications reachable all the while", LEAVING],
 ];
 
 /** `ambientd tour`: every step of the walkthrough on a cluster of its own, each with its proof; 1 when a step fails. */

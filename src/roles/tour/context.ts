@@ -1,7 +1,9 @@
 import { MeshError } from "../../core/errors.ts";
+import { selfCommand } from "../../core/self.ts";
+import { SAMPLES } from "../../../manifests/samples/mod.ts";
 import { execInPod, type ExecResult } from "../ctl/exec.ts";
 import type { KubeClient, KubeJson } from "../ctl/kube.ts";
-import { readyPods } from "../up/samples.ts";
+import { parseManifest, readyPods } from "../up/samples.ts";
 
 /** What the steps of the tour share. */
 export interface TourContext {
@@ -63,6 +65,20 @@ export const TITLE = "<title>Simple Bookstore App</title>";
 export function curlProductpage(tour: TourContext, app: string, namespace = "default"): Promise<ExecResult> {
   const host = namespace === "default" ? "productpage" : "productpage.default";
   return execIn(tour, app, ["curl", "-s", "-m", "10", `http://${host}:9080/`], namespace);
+}
+
+/** `ambientd ctl <args>` on the tour's cluster; returns what it printed. Throws when it fails. */
+export async function runCtl(tour: TourContext, ...args: string[]): Promise<string> {
+  const [program, ...words] = selfCommand(["ctl", "--kubeconfig", tour.kubeconfig, ...args]);
+  const { code, stdout, stderr } = await new Deno.Command(program, { args: words, signal: tour.signal }).output();
+  const errors = new TextDecoder().decode(stderr).trim();
+  expect(code === 0, `it ended with code ${code}: ${errors.split("\n").at(-1)}`);
+  return new TextDecoder().decode(stdout);
+}
+
+/** Objects of a sample, by its path under manifests/samples, in namespace default. */
+export function sample(name: keyof typeof SAMPLES): KubeJson[] {
+  return parseManifest(SAMPLES[name], "default");
 }
 
 /** Applies objects by server-side apply, in order. */

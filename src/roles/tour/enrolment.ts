@@ -1,4 +1,3 @@
-import { selfCommand } from "../../core/self.ts";
 import { applySamples, waitForSamples } from "../up/samples.ts";
 import { accessLines } from "../up/ztunnel_view.ts";
 import {
@@ -8,6 +7,7 @@ import {
   expect,
   labelNamespace,
   podOf,
+  runCtl,
   TITLE,
   type TourContext,
   type TourStep,
@@ -47,18 +47,7 @@ export const ENROLMENT: readonly TourStep[] = [
     title: "Install the mesh",
     command: "ambientd ctl install --set profile=ambient --skip-confirmation",
     async run(tour) {
-      const [program, ...args] = selfCommand([
-        "ctl",
-        "--kubeconfig",
-        tour.kubeconfig,
-        "install",
-        "--set",
-        "profile=ambient",
-        "--skip-confirmation",
-      ]);
-      const { code, stdout, stderr } = await new Deno.Command(program, { args, signal: tour.signal }).output();
-      const text = new TextDecoder().decode(stdout), errors = new TextDecoder().decode(stderr).trim();
-      expect(code === 0, `it ended with code ${code}: ${errors.split("\n").at(-1)}`);
+      const text = await runCtl(tour, "install", "--set", "profile=ambient", "--skip-confirmation");
       const lines = text.split("\n").filter((line) => line.startsWith("✔"));
       expect(lines.some((line) => line.includes("Installation complete")), "it did not report completion");
       return lines;

@@ -4,17 +4,14 @@ import { parseManifest } from "../up/samples.ts";
 import { allAccessLines } from "../up/ztunnel_view.ts";
 import {
   apply,
-  awaitEnrolment,
   curlProductpage,
   eventually,
   expect,
-  labelNamespace,
   podOf,
   TITLE,
   type TourContext,
   type TourStep,
 } from "./context.ts";
-import { awaitWire, readWire } from "./wiretap.ts";
 
 const CURL_RECEIVE_ERROR = 56;
 const POLICY_TAKES_EFFECT_MS = 15_000;
@@ -28,7 +25,7 @@ async function remove(tour: TourContext, name: keyof typeof SAMPLE_POLICIES): Pr
   for (const object of policy(name)) await tour.client.delete(object);
 }
 
-async function served(tour: TourContext, app: string, namespace = "default"): Promise<string> {
+export async function served(tour: TourContext, app: string, namespace = "default"): Promise<string> {
   const { stdout, exitCode } = await curlProductpage(tour, app, namespace);
   expect(stdout.includes(TITLE), `curl from ${app} ended with code ${exitCode} and no title`);
   return `${app.padEnd(9)} → productpage  ${TITLE}`;
@@ -114,33 +111,6 @@ export const POLICY: readonly TourStep[] = [
         await eventually(tour, POLICY_TAKES_EFFECT_MS, () => served(tour, "outside", OUTSIDE)) + "  (removed)",
       );
       return lines;
-    },
-  },
-  {
-    title: "Take the namespace out of the mesh",
-    command: "kubectl label namespace default istio.io/dataplane-mode-",
-    async run(tour) {
-      await labelNamespace(tour, "default", { "istio.io/dataplane-mode": null });
-      const pods = await awaitEnrolment(tour, false);
-      const line = await eventually(tour, 15_000, () => served(tour, "notsleep"));
-      // Plain text on the wire again: nothing redirects the pods' connections any more.
-      const before = await readWire(tour);
-      await served(tour, "ratings");
-      await served(tour, "sleep");
-      const wire = await awaitWire(tour, (seen) => seen.plainText > before.plainText, "requests still travel in TLS");
-      expect(wire.hboneSegments === before.hboneSegments, "HBONE connections still carry requests");
-      return [`${pods.length} pods left, none restarted`, line, "on the wire: the page is readable again"];
-    },
-  },
-  {
-    title: "Uninstall the mesh; the applications go on",
-    command: "ambientd ctl uninstall -y --purge",
-    async run(tour) {
-      const { selfCommand } = await import("../../core/self.ts");
-      const [program, ...args] = selfCommand(["ctl", "--kubeconfig", tour.kubeconfig, "uninstall", "-y", "--purge"]);
-      const { code, stderr } = await new Deno.Command(program, { args, signal: tour.signal }).output();
-      expect(code === 0, `it ended with code ${code}: ${new TextDecoder().decode(stderr).trim().split("\n").at(-1)}`);
-      return [await served(tour, "sleep"), await served(tour, "notsleep")];
     },
   },
 ];
