@@ -9,19 +9,21 @@ import { attachedService, attachedWorkload, Attachments } from "./attachments.ts
 import { convertAuthorizationPolicy } from "./authorization/convert.ts";
 import { buildSliceWorkloads, slicePods, slicePorts, sliceService } from "./endpoint_slice.ts";
 import { EntryHosts } from "./entry_hosts.ts";
+import { type EntryContext, serviceEntryOutputs, workloadEntryOutputs } from "./entry_outputs.ts";
 import { sameValue } from "./equal.ts";
 import { addIndexes, BY, type IndexInputs, newInputs, withLabels } from "./inputs.ts";
 import { ANNOTATION, LABEL, type Labels, selects } from "./labels.ts";
 import { PeerPolicies } from "./peer_policies.ts";
 import { buildPodWorkload, containerPort, isWorkload, podUid } from "./pod_workload.ts";
-import { labelsOf, objectOf, textOf } from "./read.ts";
+import { textOf } from "./read.ts";
 import { SelectingPolicies } from "./selecting_policies.ts";
 import { buildService, type ServiceInfo } from "./service.ts";
-import { buildEntryEndpoints, buildEntryServices, readServiceEntry } from "./service_entry.ts";
+import { readServiceEntry } from "./service_entry.ts";
 import { DEFAULT_SETTINGS, type MeshSettings } from "./settings.ts";
 import type { StatusReport } from "./status.ts";
 import { OutputTable, type TableDelta } from "./table.ts";
 import {
+  allowWaypointPolicy,
   bindWaypoint,
   isWaypointService,
   readWaypoint,
@@ -29,7 +31,7 @@ import {
   type WaypointBinding,
   withWaypoint,
 } from "./waypoints.ts";
-import { buildEntryWorkload, entryPorts, workloadEntryLabels, workloadEntryUid } from "./workload_entry.ts";
+import { workloadEntryLabels } from "./workload_entry.ts";
 
 /** What differs after a {@linkcode AmbientIndex.flush}. */
 export interface IndexDelta {
@@ -262,7 +264,10 @@ export class AmbientIndex {
     else this.#serviceInfos.delete(key);
     const binding = object && info && !isWaypointService(object) ? this.#bind("service", object) : undefined;
     const source = `Service/${key}`;
+    const before = info && this.waypointsOf(info.key);
     this.#attachments.set(source, binding && attachedService(binding, [info!.key]));
+    const rebound = this.#settings.autoAllowWaypointPolicy === true && info !== undefined &&
+      !sameValue(before, this.waypointsOf(info.key));
     this.services.replace(source, info ? [[info.key, withWaypoint(info.service, binding)]] : []);
     this.#reportBinding("Service", key, object, binding?.condition);
     // A ServiceEntry for this host gives way to the Service, and comes back when that goes.
@@ -270,7 +275,7 @@ export class AmbientIndex {
     if (host && !info !== !old) {
       this.#mark(this.#dirtyServiceEntries, this.#inputs.serviceEntries.by(BY.host, host));
     }
-    if (sameValue(members(old), members(info))) return;
+    if (!rebound && sameValue(members(old), members(info))) return;
     for (const { selector } of [old, info].filter((one) => one !== undefined)) {
       if (selector) this.#markSelected(selector, key.slice(0, key.indexOf("/")));
     }
@@ -284,9 +289,13 @@ export class AmbientIndex {
     const { gateways, gatewayClasses, pods } = this.#inputs, object = gateways.get(key);
     const now = object && readWaypoint(object, gatewayClasses.get(textOf(object.spec?.gatewayClassName)));
     const old = this.#waypoints.get(key);
-    if (sameValue(now, old)) return;
+    if (sameValue(now, old) && !this.#settings.autoAllowWaypointPolicy) return;
     if (now) this.#waypoints.set(key, now);
     else this.#waypoints.delete(key);
+    const implicit = now && this.#settings.autoAllowWaypointPolicy
+      ? allowWaypointPolicy(now, this.#settings)
+      : undefined;
+    this.policies.replace(`Gateway/${key}`, implicit ? [[policyKey(implicit), implicit]] : []);
     for (const source of this.#attachments.sources(key)) {
       const cut = source.indexOf("/"), name = source.slice(cut + 1);
       const dirty = {
@@ -326,62 +335,36 @@ export class AmbientIndex {
 
   #buildServiceEntry(key: string): void {
     const object = this.#inputs.serviceEntries.get(key), source = `ServiceEntry/${key}`;
-    const old = this.#entryInfos.get(key) ?? [];
-    if (!object) {
-      this.#entryInfos.delete(key);
-      this.#attachments.set(source);
-      this.services.replace(source, []);
-      this.workloads.replace(source, []);
-      this.statuses.replace(source, []);
-    } else {
-      const infos = buildEntryServices(
-        object,
-        this.#network,
-        this.#hosts.allocated,
-        (host) => this.#hosts.answersFor(object, host),
-      )
-        .filter(({ service }) => this.#hosts.owns(object, service.hostname));
-      this.#entryInfos.set(key, infos);
-      const binding = this.#bind("service", object), keys = infos.map((info) => info.key);
-      const namespaceIngress = this.#inputs.namespaces.get(object.metadata.namespace ?? "")?.metadata.labels
-        ?.[LABEL.ingressUseWaypoint];
-      const inherited = object.metadata.labels?.[LABEL.ingressUseWaypoint] === undefined && namespaceIngress === "true";
-      this.services.replace(
-        source,
-        infos.map((info) => {
-          const service = inherited ? { ...info.service, ingressUseWaypoint: true } : info.service;
-          return [info.key, withWaypoint(service, binding)];
-        }),
-      );
-      this.#reportBinding("ServiceEntry", key, object, binding.condition);
-      const endpoints = buildEntryEndpoints(object, infos, this.#network, this.#settings);
-      const fields = readServiceEntry(object).endpoints, bound = new Map<string, string>(), named = [...binding.named];
-      const workloads = endpoints.map((workload): [string, Workload] => {
-        const address = workload.hostname || workload.addresses[0];
-        // An endpoint has the labels that are written at it; those of the entry are its services'.
-        const labels = labelsOf(fields.find((one) => textOf(one.address) === address)?.labels);
-        const own = this.#bind("workload", object, labels);
-        named.push(...own.named);
-        if (own.waypoint) bound.set(workload.uid, own.waypoint.key);
-        return [workload.uid, {
-          ...workload,
-          waypoint: own.waypoint?.address,
-          authorizationPolicies: this.#policiesOf(workload.namespace, labels),
-        }];
-      });
-      this.workloads.replace(source, workloads);
-      this.#attachments.set(source, {
-        ...attachedService(binding, keys),
-        named: [...new Set(named)],
-        workloads: bound,
-      });
-    }
-    const now = this.#entryInfos.get(key) ?? [];
-    if (sameValue(old.map(members), now.map(members))) return;
+    const old = this.#entryInfos.get(key) ?? [], before = old.map((info) => this.waypointsOf(info.key));
+    const outputs = object && serviceEntryOutputs(object, this.#entryContext(object));
+    const now = outputs?.infos ?? [];
+    if (object) this.#entryInfos.set(key, now);
+    else this.#entryInfos.delete(key);
+    this.#attachments.set(source, outputs?.attached);
+    this.services.replace(source, outputs?.services ?? []);
+    this.workloads.replace(source, outputs?.workloads ?? []);
+    this.#reportBinding("ServiceEntry", key, object, outputs?.condition);
+    const rebound = this.#settings.autoAllowWaypointPolicy === true &&
+      !sameValue(before, now.map((info) => this.waypointsOf(info.key)));
+    if (!rebound && sameValue(old.map(members), now.map(members))) return;
     const namespace = key.slice(0, key.indexOf("/"));
     for (const selector of new Set([old[0]?.selector, now[0]?.selector])) {
       if (selector) this.#markSelected(selector, namespace);
     }
+  }
+
+  #entryContext(object: KubeObject): EntryContext {
+    const { namespace = "" } = object.metadata;
+    return {
+      settings: this.#settings,
+      network: this.#network,
+      hosts: this.#hosts,
+      namespace: this.#inputs.namespaces.get(namespace),
+      bind: (kind, labels) => this.#bind(kind, object, labels),
+      policiesOf: (labels, waypoints) => this.#policiesOf(namespace, labels, waypoints),
+      waypointsOf: (service) => this.waypointsOf(service),
+      selecting: (labels) => this.#infosSelecting(namespace, labels),
+    };
   }
 
   #serviceOfHost(host: string): ServiceInfo | undefined {
@@ -393,32 +376,10 @@ export class AmbientIndex {
 
   #buildWorkloadEntry(key: string): void {
     const object = this.#inputs.workloadEntries.get(key), source = `WorkloadEntry/${key}`;
-    const fields = objectOf(object?.spec), address = textOf(fields.address);
-    if (!object || address === "" || address.startsWith("unix:")) {
-      this.workloads.replace(source, []);
-      this.#attachments.set(source);
-      return this.statuses.replace(source, []);
-    }
-    const { namespace = "" } = object.metadata, labels = workloadEntryLabels(object);
-    const services = new Map<string, readonly Port[]>();
-    for (const info of this.#infosSelecting(namespace, labels)) services.set(info.key, entryPorts(info, fields));
-    const binding = this.#bind("workload", object, labels), uid = workloadEntryUid(object, this.#settings);
-    const workload = buildEntryWorkload({
-      object,
-      uid,
-      address,
-      fields,
-      services: sortedByKey(services),
-      network: this.#network,
-      settings: this.#settings,
-    });
-    this.workloads.replace(source, [[uid, {
-      ...workload,
-      waypoint: binding.waypoint?.address,
-      authorizationPolicies: this.#policiesOf(namespace, labels),
-    }]]);
-    this.#attachments.set(source, attachedWorkload(binding, uid));
-    this.#reportBinding("WorkloadEntry", key, object, binding.condition);
+    const outputs = object && workloadEntryOutputs(object, this.#entryContext(object));
+    this.workloads.replace(source, outputs?.workloads ?? []);
+    this.#attachments.set(source, outputs?.attached);
+    this.#reportBinding("WorkloadEntry", key, object, outputs?.condition);
   }
 
   #buildPolicy(key: string): void {
@@ -486,12 +447,16 @@ export class AmbientIndex {
     const instanceOf = labels?.[LABEL.gatewayName];
     const binding = instanceOf === undefined ? this.#bind("workload", pod) : undefined;
     this.#attachments.set(source, binding && attachedWorkload(binding, uid));
+    const services = this.#servicesOf(pod, key);
     const workload = buildPodWorkload(pod, {
       settings: this.#settings,
       network: this.#network,
       node: pod.spec.nodeName ? this.#inputs.nodes.get(pod.spec.nodeName) : undefined,
-      services: this.#servicesOf(pod, key),
-      policies: this.#policiesOf(namespace, labels),
+      services,
+      policies: this.#policiesOf(namespace, labels, [
+        ...binding?.waypoint ? [binding.waypoint.key] : [],
+        ...[...services.keys()].flatMap((service) => this.waypointsOf(service)),
+      ]),
       waypoint: binding?.waypoint?.address,
       applicationTunnel: instanceOf === undefined
         ? undefined
@@ -530,9 +495,15 @@ export class AmbientIndex {
     }
   }
 
-  /** Keys of policies in the order of §1: those that select the workload, sorted, then those of PeerAuthentications. */
-  #policiesOf(namespace: string, labels: Labels | undefined): string[] {
-    return [...this.#selecting.keysFor(namespace, labels), ...this.#peers.keysFor(namespace, labels)];
+  /** Keys of policies in the order of §1: those that select the workload, sorted, then those of PeerAuthentications, then the implicit ones of waypoints. */
+  #policiesOf(namespace: string, labels: Labels | undefined, waypoints: readonly string[]): string[] {
+    const keys = [...this.#selecting.keysFor(namespace, labels), ...this.#peers.keysFor(namespace, labels)];
+    if (!this.#settings.autoAllowWaypointPolicy) return keys;
+    for (const one of [...new Set(waypoints)].sort()) {
+      const known = this.#waypoints.get(one);
+      if (known) keys.push(policyKey(allowWaypointPolicy(known, this.#settings)));
+    }
+    return keys;
   }
 }
 

@@ -1,4 +1,4 @@
-import type { WaypointBinding } from "./waypoints.ts";
+import { type WaypointBinding, waypointKeys } from "./waypoints.ts";
 
 /** What one object has bound to waypoints. */
 export interface Attached {
@@ -84,10 +84,10 @@ function drop(map: Map<string, Set<string>>, key: string, value: string): void {
 }
 
 /** What the binding of a service's object attaches; `keys` of all services that it stands for. */
-export function attachedService({ named, waypoint, canary }: WaypointBinding, keys: readonly string[]): Attached {
-  const gateways = waypoint ? [waypoint.key, ...canary ? [canary.key] : []] : [];
+export function attachedService(binding: WaypointBinding, keys: readonly string[]): Attached {
+  const gateways = waypointKeys(binding);
   return {
-    named,
+    named: binding.named,
     services: new Map(gateways.length > 0 ? keys.map((key) => [key, gateways]) : []),
     workloads: new Map<string, string>(),
   };

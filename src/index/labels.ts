@@ -33,6 +33,7 @@ export const ANNOTATION = {
   trafficDistribution: "networking.istio.io/traffic-distribution",
   dryRun: "istio.io/dry-run",
   waypointCanaryWeight: "istio.io/use-waypoint-canary-weight",
+  serviceAccount: "gateway.istio.io/service-account",
   inboundBinding: "ambient.istio.io/waypoint-inbound-binding",
 } as const;
 

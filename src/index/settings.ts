@@ -9,6 +9,8 @@ export interface MeshSettings {
   readonly rootNamespace: string;
   /** Whether AuthorizationPolicies under `istio.io/dry-run` are sent (`AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY`). */
   readonly dryRunPolicies: boolean;
+  /** Whether waypoints' identities are let through by policies of their own (`PILOT_AUTO_ALLOW_WAYPOINT_POLICY`). */
+  readonly autoAllowWaypointPolicy?: boolean;
 }
 
 export const DEFAULT_SETTINGS: MeshSettings = Object.freeze({

@@ -3,9 +3,11 @@
 import { canonicalIp } from "../core/ip.ts";
 import type { KubeObject } from "../kube/types.ts";
 import type { GatewayAddress, Service, WeightedWaypoint, Workload } from "../model/workload.ts";
+import { type AuthorizationPolicy, EMPTY_MATCH } from "../model/policy.ts";
 import { isObject } from "./authorization/rule.ts";
 import { ANNOTATION, LABEL, type Labels } from "./labels.ts";
 import { matchesLabelSelector } from "./label_selector.ts";
+import type { MeshSettings } from "./settings.ts";
 import type { StatusCondition } from "./status.ts";
 
 /** What a waypoint takes: `istio.io/waypoint-for`. */
@@ -50,6 +52,8 @@ export interface Waypoint {
   };
   /** How its instances want connections handed to them, in place of HBONE. */
   readonly inboundBinding?: Workload["applicationTunnel"];
+  /** Whose identity its instances have. */
+  readonly serviceAccount: string;
 }
 
 const HBONE_PORT = 15008;
@@ -72,6 +76,7 @@ export function readWaypoint(gateway: KubeObject, gatewayClass: KubeObject | und
     trafficType: said === "workload" || said === "all" || said === "none" ? said : "service",
     allowed: allowedNamespaces(gateway),
     inboundBinding: readBinding(binding),
+    serviceAccount: annotations?.[ANNOTATION.serviceAccount] ?? name,
   };
 }
 
@@ -122,7 +127,7 @@ export function admits(waypoint: Waypoint, namespace: string, labels: Labels | u
     case "Same":
       return namespace === waypoint.namespace;
     case "Selector":
-      return matchesLabelSelector(allowed.selector, labels);
+      return matchesLabelSelector(allowed.selector, { "kubernetes.io/metadata.name": namespace, ...labels });
     default:
       return false;
   }
@@ -181,6 +186,11 @@ export function bindWaypoint(seeker: Seeker, find: (key: string) => Waypoint | u
       message: `Successfully attached to waypoint ${key}${ingressNote(seeker)}${canary?.note ?? ""}`,
     },
   };
+}
+
+/** Keys of the waypoints that an object is bound to. */
+export function waypointKeys({ waypoint, canary }: WaypointBinding): string[] {
+  return [...waypoint ? [waypoint.key] : [], ...canary ? [canary.key] : []];
 }
 
 /** The condition of services that ask for a waypoint. */
@@ -259,6 +269,24 @@ function bindCanary(
 export function withWaypoint(service: Service, binding: WaypointBinding | undefined): Service {
   if (!binding?.waypoint) return service;
   return { ...service, waypoint: binding.waypoint.address, weightedWaypoints: binding.weighted };
+}
+
+/**
+ * The policy that lets a waypoint's identity through to the workloads that it serves, and, unless other policies allow more, nobody else: with
+ * `PILOT_AUTO_ALLOW_WAYPOINT_POLICY` alone.
+ */
+export function allowWaypointPolicy(waypoint: Waypoint, { trustDomain }: MeshSettings): AuthorizationPolicy {
+  const { namespace, name, serviceAccount } = waypoint;
+  const principal = `${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;
+  return {
+    namespace,
+    // `_` is in no name of Kubernetes: it meets no policy of a user's.
+    name: `istio_allow_waypoint_${namespace}_${name}`,
+    scope: "WORKLOAD_SELECTOR",
+    action: "ALLOW",
+    rules: [[[{ ...EMPTY_MATCH, principals: [{ kind: "exact", value: principal }] }]]],
+    dryRun: false,
+  };
 }
 
 /** The Service of a waypoint or east-west gateway: it never has a waypoint itself. */

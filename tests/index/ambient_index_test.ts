@@ -1,12 +1,23 @@
 import assert from "node:assert/strict";
-import { AmbientIndex, DEFAULT_SETTINGS, type IndexDelta, type IndexInputs, newInputs } from "../../src/index/mod.ts";
+import {
+  AmbientIndex,
+  DEFAULT_SETTINGS,
+  type IndexDelta,
+  type IndexInputs,
+  type MeshSettings,
+  newInputs,
+} from "../../src/index/mod.ts";
 import { objectKey } from "../../src/kube/types.ts";
 import { inputOf } from "../support/index_inputs.ts";
 
 /** Puts objects in and takes them out, as informers do. */
 class Harness {
   readonly inputs = newInputs();
-  readonly index = new AmbientIndex(this.inputs);
+  readonly index: AmbientIndex;
+
+  constructor(settings?: MeshSettings) {
+    this.index = new AmbientIndex(this.inputs, settings);
+  }
 
   set(object: any): void {
     const name = inputOf(object), old = (this.inputs[name] as any).set(object);
@@ -261,7 +272,8 @@ function randomObject(pick: (n: number) => number): any {
 
 Deno.test("AmbientIndex kept up to date equals AmbientIndex built anew, whatever changes come", () => {
   for (let seed = 1; seed <= 25; seed++) {
-    const pick = random(seed), mesh = new Harness();
+    const settings = { ...DEFAULT_SETTINGS, autoAllowWaypointPolicy: seed % 2 === 0 };
+    const pick = random(seed), mesh = new Harness(settings);
     for (let step = 0; step < 120; step++) {
       const object = randomObject(pick);
       if (pick(4) === 0) mesh.delete(object);
@@ -269,7 +281,7 @@ Deno.test("AmbientIndex kept up to date equals AmbientIndex built anew, whatever
       if (pick(3) !== 0) continue;
       const before = new Map((content(mesh.index) as any[][]).flat() as [string, unknown][]);
       const delta = mesh.index.flush();
-      const fresh = new AmbientIndex(copy(mesh.inputs));
+      const fresh = new AmbientIndex(copy(mesh.inputs), settings);
       fresh.flush();
       assert.deepEqual(content(mesh.index), content(fresh), `seed ${seed}, step ${step}`);
       for (const { changed, removed } of Object.values(delta)) {
