@@ -86,7 +86,8 @@ function compileDirect(action: Extract<RouteAction, { kind: "direct" }>): Compil
 }
 
 function compileRetry(policy: RetryPolicy | undefined): CompiledRetry | null {
-  return policy && policy.retries > 0 ? new CompiledRetry(policy) : null;
+  // The time of one attempt is limited even where it is the only one.
+  return policy && (policy.retries > 0 || policy.perTryTimeoutMs > 0) ? new CompiledRetry(policy) : null;
 }
 
 function compileWeights(

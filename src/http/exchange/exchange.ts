@@ -60,6 +60,7 @@ import {
 import { Mirrored, NO_BODY } from "./mirror.ts";
 import type { RequestRecord, TraceContext } from "./record.ts";
 import { REPLAY_BYTES, RequestRelay } from "./request_relay.ts";
+import type { CompiledRetry } from "./retry.ts";
 import type { ListenerRuntime } from "./runtime.ts";
 
 const ATTEMPT_COUNT = fieldName("x-envoy-attempt-count");
@@ -407,7 +408,7 @@ export class Exchange
   /** Whether the body may be wanted a second time, and may be short enough for it. */
   #needsCopy(): boolean {
     const { retry, mirrors } = this.#forward!;
-    return (retry !== null || mirrors.length > 0) && this.head.contentLength <= REPLAY_BYTES;
+    return ((retry !== null && retry.retries > 0) || mirrors.length > 0) && this.head.contentLength <= REPLAY_BYTES;
   }
 
   onRequestTrailers(_stream: ServerStream, trailers: Fields): void {
@@ -449,7 +450,7 @@ export class Exchange
         attempt.cancel();
         return this.#retry(attempt.host);
       }
-      if (this.attempts > retry.retries) this.#flag("URX", true);
+      this.#flagExhausted(retry);
     }
     const now = this.#engine.reactor.now;
     this.#answered = true;
@@ -520,7 +521,7 @@ export class Exchange
     const wanted = retry !== null && retry.afterFailure(code, attempt.stream !== null);
     if (wanted && this.#mayRetry()) return this.#retry(attempt.host);
     if (!wanted && this.#mayRepeatStale(attempt, code)) return this.#again();
-    if (wanted && this.attempts > retry.retries) this.#flag("URX", true);
+    if (wanted) this.#flagExhausted(retry);
     this.#attempt = null;
     this.#flag(upstreamFlag(code));
     const retried = this.attempts > 1;
@@ -544,7 +545,7 @@ export class Exchange
     const retry = this.#forward!.retry!;
     if (retry.afterTimeout) {
       if (this.#mayRetry()) return this.#retry(attempt.host);
-      if (this.attempts > retry.retries) this.#flag("URX", true);
+      this.#flagExhausted(retry);
     }
     this.#attempt = null;
     this.#reply(504, "upstream request timeout", "UT", "upstream_per_try_timeout");
@@ -582,6 +583,11 @@ export class Exchange
   /** Whether the request can be made once more: attempts left, the body at hand, and the cluster willing. */
   #mayRetry(): boolean {
     return this.attempts <= this.#forward!.retry!.retries && this.#replayable && this.#acquireRetry();
+  }
+
+  /** An attempt that deserved another one was the last of several that were allowed. */
+  #flagExhausted(retry: CompiledRetry): void {
+    if (retry.retries > 0 && this.attempts > retry.retries) this.#flag("URX", true);
   }
 
   get #replayable(): boolean {
@@ -690,7 +696,7 @@ export class Exchange
   }
 
   #date(): string {
-    return this.#engine.date.text(this.startTime);
+    return this.#engine.date.text(this.#engine.clock.now());
   }
 
   #flag(flag: string, first = false): void {

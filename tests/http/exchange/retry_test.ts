@@ -259,6 +259,21 @@ Deno.test("retry: per-try time-outs that use everything up are 504", async () =>
   }
 });
 
+Deno.test("retry: one attempt that may be made has a time, too", async () => {
+  const backend = new ScriptedBackend(async (peer) => void await peer.until(({ ended }) => ended));
+  try {
+    await withLab({
+      resources: toWeb(retrying({ on: ["5xx"], perTryTimeoutMs: 50, retries: 0 })),
+      destinations: [destination("web", [backend.port])],
+    }, async (lab) => {
+      assert.match(await get(lab.port, "/"), /^HTTP\/1.1 504 [\s\S]*upstream request timeout$/);
+      assert.match(lab.log[0], / 504 UT upstream_per_try_timeout /);
+    });
+  } finally {
+    await backend.close();
+  }
+});
+
 Deno.test("retry: a request time-out ends waiting between attempts, too", async () => {
   const backend = answering([answer(503), answer(503), answer(503), answer(503)]);
   try {
