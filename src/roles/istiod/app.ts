@@ -318,6 +318,7 @@ function settingsOf(config: IstiodConfig, mesh: MeshConfig): MeshSettings {
     trustDomain: mesh.trustDomain,
     rootNamespace: mesh.rootNamespace,
     dryRunPolicies: config.dryRunPolicies,
+    autoAllowWaypointPolicy: config.autoAllowWaypointPolicy,
   };
 }
 

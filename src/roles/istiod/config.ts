@@ -50,6 +50,12 @@ export const ISTIOD_SETTINGS = {
     false,
     "Send policies under istio.io/dry-run to ztunnel, which then only logs",
   ),
+  autoAllowWaypointPolicy: setting(
+    "PILOT_AUTO_ALLOW_WAYPOINT_POLICY",
+    "boolean",
+    false,
+    "Workloads behind a waypoint let its identity through, and nobody else unless a policy allows it",
+  ),
   debounceAfterMs: setting("PILOT_DEBOUNCE_AFTER", "duration", 100, "Changes are pushed after this much quiet …"),
   debounceMaxMs: setting("PILOT_DEBOUNCE_MAX", "duration", 10_000, "… and at the latest after this"),
   identityCheck: setting(
