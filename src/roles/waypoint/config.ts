@@ -5,9 +5,12 @@ import { UsageError } from "../../core/usage.ts";
 import { CA_CLIENT_SETTINGS } from "../../identity/config.ts";
 import { XDS_CLIENT_SETTINGS } from "../../xds/client/config.ts";
 
+// Workloads and services come whole: endpoints and labels need all of them.
+const { xdsOnDemand: _, ...XDS_SETTINGS } = XDS_CLIENT_SETTINGS;
+
 /** Settings of the L7 proxy, with the names of Istio's agent. */
 export const WAYPOINT_SETTINGS = {
-  ...XDS_CLIENT_SETTINGS,
+  ...XDS_SETTINGS,
   ...CA_CLIENT_SETTINGS,
   caAddress: setting(
     ["CA_ADDR", "CA_ADDRESS"],

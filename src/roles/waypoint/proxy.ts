@@ -80,6 +80,11 @@ export class L7Proxy {
     return [...this.#ports.keys()].sort((a, b) => a - b);
   }
 
+  /** Connections of clients: those of HTTP that have had a request, and those of bytes. */
+  get connections(): number {
+    return this.#parts.http.size + this.#parts.tcp.size;
+  }
+
   /** Requests and byte connections under way. */
   get active(): number {
     return this.#options.exchanges.active + this.#parts.tcp.size;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Agent, request } from "node:http";
 import type { Buffer } from "node:buffer";
+import { eventually } from "../../support/eventually.ts";
 import {
   destination,
   exchange,
@@ -96,7 +97,7 @@ Deno.test("no request of a gateway fails while everything of its configuration c
         }
       }
     });
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 120; i++) {
       const before = asked;
       step.next();
       if (i % 20 === 10) {
@@ -109,7 +110,8 @@ Deno.test("no request of a gateway fails while everything of its configuration c
     await Promise.all(clients);
     agent.destroy();
     assert.deepEqual(failures.slice(0, 3), []);
-    assert.ok(asked > 200);
+    assert.ok(asked > 120);
+    await eventually(() => assert.equal(lab.proxy.connections, 0));
   });
 });
 
@@ -152,5 +154,6 @@ Deno.test("a service that comes and goes on a waypoint while it is used answers 
     running = false;
     await Promise.all(clients);
     assert.ok(answered > 10);
+    await eventually(() => assert.equal(lab.proxy.connections, 0));
   });
 });
