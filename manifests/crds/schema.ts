@@ -10,7 +10,7 @@ export interface Schema {
   additionalProperties?: Schema;
   items?: Schema;
   required?: readonly string[];
-  enum?: readonly string[];
+  enum?: readonly (string | number)[];
   pattern?: string;
   format?: string;
   default?: unknown;

@@ -23,7 +23,10 @@ const target: Schema = object({ group: groupName, kind: kindName, name: objectNa
 const validation: Schema = object(
   {
     caCertificateRefs: atomicList(localRef, { maxItems: 8 }),
-    wellKnownCACertificates: choice("System"),
+    wellKnownCACertificates: {
+      ...text(253, 1),
+      pattern: "^(System|([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\\/[A-Za-z0-9]+))$",
+    },
     hostname: preciseHostname,
     subjectAltNames: atomicList(
       object({ type: choice("Hostname", "URI"), hostname: preciseHostname, uri: text(253, 1) }, ["type"]),

@@ -47,9 +47,9 @@ export const domainPrefixed: Schema = matching(
 const labelKey = "([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?";
 
 /** Labels or annotations given to generated objects. */
-export function metadataMap(maxLength: number): Schema {
+export function metadataMap(maxLength: number, maxProperties: number): Schema {
   return mapOf({ type: "string", minLength: 0, maxLength }, {
-    maxProperties: 8,
+    maxProperties,
     ...rule(`self.all(key, key.matches('^${labelKey}$'))`, "keys must be names, with an optional DNS prefix"),
   });
 }
@@ -131,6 +131,8 @@ const condition: Schema = object({
 }, ["lastTransitionTime", "message", "reason", "status", "type"]);
 
 export const conditions: Schema = keyedList(condition, ["type"], { maxItems: 8 });
+/** Of a parent or ancestor: whoever names one says something of it. */
+const someConditions: Schema = { ...conditions, minItems: 1 };
 
 /** Conditions as they are before any controller has spoken. */
 export function pending(...types: string[]): Record<string, unknown>[] {
@@ -146,14 +148,22 @@ export function pending(...types: string[]): Record<string, unknown>[] {
 const controllerName: Schema = domainPrefixed;
 
 export const routeStatus: Schema = object({
-  parents: atomicList(object({ parentRef, controllerName, conditions }, ["controllerName", "parentRef"]), {
+  parents: atomicList(object({ parentRef, controllerName, conditions: someConditions }, [
+    "conditions",
+    "controllerName",
+    "parentRef",
+  ]), {
     maxItems: 32,
   }),
 }, ["parents"]);
 
 export const policyStatus: Schema = object({
   ancestors: atomicList(
-    object({ ancestorRef: parentRef, controllerName, conditions }, ["ancestorRef", "controllerName"]),
+    object({ ancestorRef: parentRef, controllerName, conditions: someConditions }, [
+      "ancestorRef",
+      "conditions",
+      "controllerName",
+    ]),
     { maxItems: 16 },
   ),
 }, ["ancestors"]);

@@ -64,7 +64,7 @@ const redirect: Schema = object({
   hostname: preciseHostname,
   path: pathModifier,
   port: portNumber,
-  statusCode: { type: "integer", default: 302, minimum: 301, maximum: 308, ...rule("self in [301, 302, 303, 307, 308]", "statusCode must be one of 301, 302, 303, 307, 308") },
+  statusCode: { type: "integer", default: 302, enum: [301, 302, 303, 307, 308] },
 });
 
 const origin: Schema = { type: "string", minLength: 1, maxLength: 253, pattern: "^(\\*|([a-z][a-z0-9+.-]*):\\/\\/(\\*|(\\*\\.)?[^\\/:@*]+)(:[0-9]{1,5})?)$" };
@@ -82,6 +82,27 @@ const cors: Schema = object({
   allowCredentials: boolean,
 });
 
+const allowedHeaders: Schema = list(string, { maxItems: 64, "x-kubernetes-list-type": "set" });
+
+const externalAuth: Schema = object(
+  {
+    backendRef: backendObject,
+    protocol: choice("HTTP", "GRPC"),
+    grpc: object({ allowedHeaders }),
+    http: object({
+      allowedHeaders,
+      allowedResponseHeaders: allowedHeaders,
+      path: { type: "string", maxLength: 1024, pattern: "^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$" },
+    }),
+    forwardBody: object({ maxSize: { type: "integer" } }),
+  },
+  ["backendRef", "protocol"],
+  all(
+    rule("self.protocol == 'GRPC' ? has(self.grpc) : !has(self.grpc)", "grpc must be specified for, and only for, protocol 'GRPC'"),
+    rule("self.protocol == 'HTTP' ? has(self.http) : !has(self.http)", "http must be specified for, and only for, protocol 'HTTP'"),
+  ),
+);
+
 /** The fields of filters by the type that asks for each. */
 const HTTP_FILTERS: Record<string, readonly [field: string, schema: Schema]> = {
   RequestHeaderModifier: ["requestHeaderModifier", headerModifier],
@@ -91,6 +112,7 @@ const HTTP_FILTERS: Record<string, readonly [field: string, schema: Schema]> = {
   URLRewrite: ["urlRewrite", object({ hostname: preciseHostname, path: pathModifier })],
   ExtensionRef: ["extensionRef", localRef],
   CORS: ["cors", cors],
+  ExternalAuth: ["externalAuth", externalAuth],
 };
 
 /** A filter of some types: `type` and the one field that belongs to it. */

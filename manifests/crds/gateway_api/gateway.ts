@@ -1,4 +1,4 @@
-import { all, choice, described, mapOf, object, rule, type Schema, strings } from "../schema.ts";
+import { all, choice, described, mapOf, object, rule, type Schema } from "../schema.ts";
 import {
   AGE,
   atomicList,
@@ -62,14 +62,14 @@ const gatewayClass: GatewayApiKind = {
 const labelSelector: Schema = object({
   matchLabels: mapOf({ type: "string" }),
   matchExpressions: atomicList(
-    object({ key: { type: "string" }, operator: { type: "string" }, values: strings }, ["key", "operator"]),
+    object({ key: { type: "string" }, operator: { type: "string" }, values: atomicList({ type: "string" }) }, ["key", "operator"]),
   ),
 });
 
 /** Which routes, or other kinds, of which namespaces may attach. */
-function fromNamespaces(initial: string): Schema {
+function fromNamespaces(initial: string, ...more: string[]): Schema {
   return {
-    ...object({ from: { ...choice("All", "Selector", "Same", "None"), default: initial }, selector: labelSelector }),
+    ...object({ from: { ...choice("All", "Selector", "Same", ...more), default: initial }, selector: labelSelector }),
     default: { from: initial },
   };
 }
@@ -87,7 +87,7 @@ const allowedRoutes: Schema = {
 const clientValidation: Schema = object({
   caCertificateRefs: atomicList(
     object({ group: groupName, kind: kindName, name: objectName, namespace: namespaceName }, ["group", "kind", "name"]),
-    { minItems: 1, maxItems: 8 },
+    { minItems: 1, maxItems: 16 },
   ),
   mode: { ...choice("AllowValidOnly", "AllowInsecureFallback"), default: "AllowValidOnly" },
 }, ["caCertificateRefs"]);
@@ -176,11 +176,11 @@ const gateway: GatewayApiKind = {
     listeners: keyedList(listener, ["name"], { minItems: 1, maxItems: 64, ...listenerRules }),
     addresses: atomicList(object({ type: addressType, value: text(253) }), { maxItems: 16, ...addressRules }),
     infrastructure: object({
-      labels: metadataMap(63),
-      annotations: metadataMap(4096),
+      labels: metadataMap(63, 8),
+      annotations: metadataMap(4096, 16),
       parametersRef: localRef,
     }),
-    allowedListeners: object({ namespaces: fromNamespaces("None") }),
+    allowedListeners: object({ namespaces: fromNamespaces("None", "None") }),
     backendTLS: object({ clientCertificateRef: secretRef }),
     tls: object({
       backend: object({ clientCertificateRef: secretRef }),

@@ -10,7 +10,7 @@ import { ROUTES } from "./routes.ts";
 export type { GatewayApiKind } from "./common.ts";
 
 /** The release of the Gateway API whose fields these are. */
-export const BUNDLE_VERSION = "v1.4.0";
+export const BUNDLE_VERSION = "v1.6.1";
 
 export const GATEWAY_API_KINDS: readonly GatewayApiKind[] = [...GATEWAYS, ...ROUTES, BACKEND_TLS_POLICY];
 

@@ -1,4 +1,4 @@
-import { all, choice, object, rule, type Schema } from "../schema.ts";
+import { all, choice, list, object, rule, type Schema } from "../schema.ts";
 import {
   AGE,
   atomicList,
@@ -101,8 +101,8 @@ const httpRule: Schema = object(
       ),
     ),
     retry: object({
-      codes: atomicList({ type: "integer", minimum: 400, maximum: 599 }),
-      attempts: { type: "integer" },
+      codes: list({ type: "integer", minimum: 400, maximum: 599 }, { "x-kubernetes-list-type": "set" }),
+      attempts: { type: "integer", minimum: 1 },
       backoff: duration,
     }),
     sessionPersistence,
@@ -126,7 +126,7 @@ const httpRoute: GatewayApiKind = {
   spec: object({
     parentRefs,
     hostnames,
-    rules: atomicList(httpRule, { maxItems: 16, default: [{ matches: [{ path: ROOT_PATH }] }] }),
+    rules: atomicList(httpRule, { minItems: 1, maxItems: 16, default: [{ matches: [{ path: ROOT_PATH }] }] }),
     useDefaultGateways: defaultGateways,
   }),
   status: routeStatus,
@@ -187,15 +187,23 @@ const grpcRoute: GatewayApiKind = {
 
 const l4Rules: Schema = atomicList(
   object({ name: sectionName, backendRefs: atomicList(backendRef(), { minItems: 1, maxItems: 16 }) }, ["backendRefs"]),
-  { minItems: 1, maxItems: 16 },
+  { minItems: 1, maxItems: 1 },
 );
 
 const tlsRoute: GatewayApiKind = {
   kind: "TLSRoute",
   plural: "tlsroutes",
   versions: ["v1", "v1alpha3", "v1alpha2"],
-  columns: COLUMNS_OF_ROUTES,
-  spec: object({ parentRefs, hostnames, rules: l4Rules, useDefaultGateways: defaultGateways }, ["rules"]),
+  columns: [AGE],
+  spec: object(
+    {
+      parentRefs,
+      hostnames: { ...hostnames, minItems: 1, maxItems: 1024 },
+      rules: l4Rules,
+      useDefaultGateways: defaultGateways,
+    },
+    ["hostnames", "rules"],
+  ),
   status: routeStatus,
 };
 
