@@ -116,6 +116,7 @@ export class Attempt implements ClientStreamHandler {
     this.reusedConnection = connection.connection.requests > 0;
     this.#state = AttemptState.Sent;
     cluster.breakers.requests++;
+    cluster.counters.upstream_rq_total++;
     host!.active++;
     let stream: ClientStream | null = null;
     try {

@@ -11,6 +11,7 @@ import { HostSet, type HostSetOwner } from "./host_set.ts";
 import { CircuitBreakers } from "./limits.ts";
 import type { Names } from "./names.ts";
 import { HttpPool } from "./pool.ts";
+import { ClusterCounters } from "./stats.ts";
 import { grpcStatusOf, isGrpc, statusOfGrpc } from "./grpc_status.ts";
 import { UpstreamTlsContexts } from "./tls_material.ts";
 import { Tunnels } from "./tunnel.ts";
@@ -40,6 +41,7 @@ export interface ClusterParts {
 export class Cluster implements HostSetOwner {
   readonly name: string;
   readonly breakers: CircuitBreakers;
+  readonly counters = new ClusterCounters();
   readonly options: ClustersOptions;
   readonly reactor: Reactor;
   readonly codecs: ClientCodecs;
@@ -83,6 +85,11 @@ export class Cluster implements HostSetOwner {
   /** Keys of the services that the hosts come from; `*` for any change of the mesh. */
   get services(): ReadonlySet<string> {
     return this.#set.services;
+  }
+
+  /** Ejections so far. */
+  get ejections(): number {
+    return this.#set.ejections;
   }
 
   /** Hosts that outlier detection has ejected. */
@@ -143,10 +150,11 @@ export class Cluster implements HostSetOwner {
   /** Counts a retry; false when as many as allowed are under way (the request's last outcome then stands). */
   acquireRetry(): boolean {
     if (this.breakers.retries >= this.breakers.maxRetries) {
-      this.breakers.overflows++;
+      this.counters.upstream_rq_retry_overflow++;
       return false;
     }
     this.breakers.retries++;
+    this.counters.upstream_rq_retry++;
     return true;
   }
 

@@ -4,6 +4,7 @@ import type { Destination, Workload } from "../../model/mod.ts";
 import { Cluster, type ClusterParts } from "./cluster.ts";
 import { defaultCodecs } from "./default_codecs.ts";
 import { Names } from "./names.ts";
+import { statsText } from "./stats.ts";
 import { systemResolver } from "./system_resolver.ts";
 import { ANY_CHANGE } from "./sources.ts";
 import type { ClustersOptions, HostView } from "./types.ts";
@@ -82,6 +83,11 @@ export class Clusters {
   /** Hosts of all destinations, for dumps. */
   view(): HostView[] {
     return [...this.#clusters.values()].flatMap((cluster) => cluster.view());
+  }
+
+  /** Counters of all destinations, as Envoy's `/stats`. */
+  stats(): string {
+    return statsText(this.#clusters.values());
   }
 
   /** Where we are is another than before, by other means than a change of the mesh. */

@@ -61,7 +61,8 @@ export class Connecting {
   }
 
   start(): void {
-    const { reactor } = this.#cluster;
+    const { reactor, counters } = this.#cluster;
+    counters.upstream_cx_total++;
     const ms = this.#timeoutMs;
     this.#timer = reactor.setTimer(ms, () => {
       const step = this.#step;
@@ -207,7 +208,11 @@ export class Connecting {
     const callback = this.#callback;
     this.#callback = null;
     this.#timer?.cancel();
-    callback?.(upstreamError(code, message), null);
+    if (callback === null) return;
+    const { counters } = this.#cluster;
+    counters.upstream_cx_connect_fail++;
+    if (code === "connection_timeout") counters.upstream_cx_connect_timeout++;
+    callback(upstreamError(code, message), null);
   }
 }
 

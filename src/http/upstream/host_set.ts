@@ -51,6 +51,8 @@ export class HostSet implements NameWatcher {
   /** Who may be chosen must be worked out again. */
   #changed = true;
   #warm: (() => void) | null = null;
+  /** Of detectors that were switched off. */
+  #pastEjections = 0;
   #released = false;
 
   constructor(destination: Destination, options: ClustersOptions, names: Names, owner: HostSetOwner) {
@@ -78,6 +80,11 @@ export class HostSet implements NameWatcher {
 
   get #originals(): OriginalHosts {
     return this.#original ??= new OriginalHosts(this.#source, this.#options.reactor);
+  }
+
+  /** Ejections so far. */
+  get ejections(): number {
+    return this.#pastEjections + (this.outlier?.ejections ?? 0);
   }
 
   // --- choosing
@@ -122,10 +129,15 @@ export class HostSet implements NameWatcher {
       const { clock = systemClock } = this.#options;
       this.outlier = new OutlierDetector(config, clock, () => this.all, () => this.#changed = true);
     } else {
-      this.outlier?.close();
-      this.outlier = null;
+      this.#endOutlier();
     }
     this.#changed = true;
+  }
+
+  #endOutlier(): void {
+    this.#pastEjections = this.ejections;
+    this.outlier?.close();
+    this.outlier = null;
   }
 
   onNameChanged(): void {
@@ -252,7 +264,6 @@ export class HostSet implements NameWatcher {
     this.unresolved = false;
     this.#watchNames(new Set());
     this.#warm?.();
-    this.outlier?.close();
-    this.outlier = null;
+    this.#endOutlier();
   }
 }

@@ -13,8 +13,6 @@ export class CircuitBreakers {
   maxPending = UNLIMITED;
   maxRequests = UNLIMITED;
   maxRetries = UNLIMITED;
-  /** Requests refused because of a limit. */
-  overflows = 0;
 
   constructor(limits: ConnectionLimits) {
     this.configure(limits);

@@ -8,6 +8,7 @@ export { Clusters } from "./clusters.ts";
 export type { Carrier, ClientCodecs } from "./codecs.ts";
 export type { CircuitBreakers } from "./limits.ts";
 export type { Host, HostSpec, HostTunnel } from "./host.ts";
+export { ClusterCounters, clusterStats } from "./stats.ts";
 export { dnsResolver, systemResolver } from "./system_resolver.ts";
 export {
   type AttemptHandler,

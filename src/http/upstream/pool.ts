@@ -78,9 +78,9 @@ export class HttpPool {
   /** Sends the attempt's request on a connection that is up, or queues it until there is one. */
   dispatch(attempt: Attempt): void {
     if (this.#first === null && this.#sendNow(attempt)) return;
-    const { breakers } = this.cluster;
+    const { breakers, counters } = this.cluster;
     if (breakers.pending >= breakers.maxPending) {
-      breakers.overflows++;
+      counters.upstream_rq_pending_overflow++;
       return attempt.fail(upstreamError("overflow", `too many requests wait for "${this.cluster.name}"`));
     }
     this.#enqueue(attempt);
@@ -92,9 +92,9 @@ export class HttpPool {
     for (;;) {
       const pooled = this.#take();
       if (pooled === null) return false;
-      const { breakers } = this.cluster;
+      const { breakers, counters } = this.cluster;
       if (breakers.requests >= breakers.maxRequests) {
-        breakers.overflows++;
+        counters.upstream_rq_pending_overflow++;
         attempt.fail(upstreamError("overflow", `too many requests are under way to "${this.cluster.name}"`));
         return true;
       }
@@ -217,7 +217,10 @@ export class HttpPool {
     for (;;) {
       const promised = this.#connecting.size * (this.http2 ? H2_STREAMS_EXPECTED : 1);
       if (this.#pending <= promised) return;
-      if (!breakers.mayConnect(this.#all.size + this.#connecting.size)) return this.cluster.waitForRoom(this);
+      if (!breakers.mayConnect(this.#all.size + this.#connecting.size)) {
+        this.cluster.counters.upstream_cx_overflow++;
+        return this.cluster.waitForRoom(this);
+      }
       this.#connect();
     }
   }

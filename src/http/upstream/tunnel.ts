@@ -65,9 +65,9 @@ class OpeningTunnel implements PendingTunnel {
       return this.#failSoon(upstreamError("no_healthy_upstream", `no healthy upstream for "${cluster.name}"`));
     }
     this.#host = host;
-    const { breakers } = cluster;
+    const { breakers, counters } = cluster;
     if (breakers.connections >= breakers.maxConnections || breakers.pending >= breakers.maxPending) {
-      breakers.overflows++;
+      counters.upstream_cx_overflow++;
       return this.#failSoon(upstreamError("overflow", `too many connections to "${cluster.name}"`));
     }
     breakers.connections++;

@@ -14,9 +14,9 @@ export class WaitingRoom {
   }
 
   admit(attempt: Attempt): void {
-    const { breakers, reactor, destination, name } = this.#cluster;
+    const { breakers, counters, reactor, destination, name } = this.#cluster;
     if (breakers.pending >= breakers.maxPending) {
-      breakers.overflows++;
+      counters.upstream_rq_pending_overflow++;
       return attempt.fail(upstreamError("overflow", `too many requests wait for "${name}"`));
     }
     breakers.pending++;

@@ -143,6 +143,7 @@ export async function startWaypoint({ config, env, logger, onEnd }: WaypointOpti
     const admin = adminHandler({
       dump,
       endpoints: () => clusters.view(),
+      clusterStats: () => clusters.stats(),
       registry,
       readiness,
       levels: logger.levels,

@@ -20,6 +20,8 @@ export function readinessHandler(readiness: Readiness): (request: Request) => Re
 export interface AdminOptions {
   readonly dump: () => unknown;
   readonly endpoints: () => readonly HostView[];
+  /** Counters of destinations, in Envoy's text. */
+  readonly clusterStats: () => string;
   readonly registry: Registry;
   readonly readiness: Readiness;
   readonly levels: LogLevels;
@@ -32,6 +34,7 @@ export interface AdminOptions {
 const INDEX = `<html><body><h1>ambientd waypoint</h1><ul>
 <li><a href="config_dump">config_dump</a></li>
 <li><a href="clusters">clusters</a> (?format=json)</li>
+<li><a href="stats">stats</a></li>
 <li><a href="stats/prometheus">stats/prometheus</a></li>
 <li><a href="ready">ready</a></li>
 <li><a href="server_info">server_info</a></li>
@@ -43,7 +46,7 @@ const INDEX = `<html><body><h1>ambientd waypoint</h1><ul>
 
 /** The admin interface, with Envoy's paths where it has them; for loopback only. */
 export function adminHandler(options: AdminOptions): (request: Request) => Response {
-  const { dump, endpoints, registry, readiness, levels, drain, quit } = options;
+  const { dump, endpoints, clusterStats, registry, readiness, levels, drain, quit } = options;
   const stats = statsHandler(registry);
   const posts: Record<string, (query: URLSearchParams) => Response> = {
     "/logging": (query) => logging(query, levels),
@@ -62,6 +65,7 @@ export function adminHandler(options: AdminOptions): (request: Request) => Respo
     "/config_dump": () => json(dump()),
     "/clusters": (_request, url) =>
       url.searchParams.get("format") === "json" ? json(endpoints()) : text(clustersText(endpoints())),
+    "/stats": () => text(clusterStats()),
     "/stats/prometheus": (request) => stats(request),
     "/ready": () => readiness.ready ? text("LIVE\n") : text(`not ready: ${readiness.pending().join(", ")}\n`, 503),
     "/server_info": () =>

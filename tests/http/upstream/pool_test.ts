@@ -112,7 +112,11 @@ Deno.test("breakers: requests beyond the limit overflow, those under way do not 
     await eventually(() => assert.equal(server.waiting, 2));
     server.release();
     await Promise.all(recorders.map(({ done }) => done));
-    assert.equal(clusters.get(NAME)!.breakers.overflows, 1);
+    assert.equal(clusters.get(NAME)!.counters.upstream_rq_pending_overflow, 1);
+    const stats = clusters.stats();
+    for (const line of ["upstream_rq_pending_overflow: 1", "upstream_rq_total: 3", "membership_healthy: 1"]) {
+      assert.ok(stats.includes(`cluster.${NAME}.${line}\n`), stats);
+    }
     server.answer = () => 200;
     assert.equal((await send(clusters, NAME))[0].status, 200);
   });
@@ -164,6 +168,7 @@ Deno.test("breakers: retries are counted", async () => {
     assert.equal(cluster.acquireRetry(), false);
     cluster.releaseRetry();
     assert.equal(cluster.acquireRetry(), true);
+    assert.deepEqual([cluster.counters.upstream_rq_retry, cluster.counters.upstream_rq_retry_overflow], [2, 1]);
   });
 });
 
