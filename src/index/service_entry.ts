@@ -57,6 +57,11 @@ function readFields(object: KubeObject): ServiceEntryInfo {
   if (spec.resolution !== undefined && !RESOLUTIONS.some((one) => one === spec.resolution)) {
     problems.push(`cannot use resolution=${JSON.stringify(spec.resolution)?.slice(0, 80)}`);
   }
+  if (dns && listOf(spec.hosts).some((host) => hostText(host).startsWith("*."))) {
+    problems.push(
+      `resolution ${spec.resolution} of hosts with wildcards is not supported: waypoints do not know where to send`,
+    );
+  }
   const hosts = listOf(spec.hosts).map(hostText);
   return {
     namespace,

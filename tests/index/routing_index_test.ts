@@ -102,3 +102,48 @@ Deno.test("targetKey tells proxies apart by what decides their configuration", (
   const waypoint = { kind: "waypoint", namespace: "a", gateway: "w" } as const;
   assert.notEqual(targetKey(waypoint), targetKey({ ...waypoint, namespace: "b" }));
 });
+
+Deno.test("statuses: what was said of parents and problems that are no more is taken back, others' entries are left alone", () => {
+  const ours = { parentRef: { name: "gone" }, controllerName: "istio.io/gateway-controller", conditions: [] };
+  const route = (name: string, parents: unknown[], told: unknown[]) => ({
+    kind: "HTTPRoute",
+    metadata: { name, namespace: "default", generation: 2 },
+    spec: { parentRefs: parents, rules: [{}] },
+    status: { parents: told },
+  });
+  const problem = [{ type: "Reconciled", status: "False", reason: "UnsupportedValue", message: "x" }];
+  const { inputs, ambient } = routingWorld([
+    route("left", [{ name: "gone" }], [ours]),
+    route("foreign", [{ name: "gone" }], [{ ...ours, controllerName: "example.com/other" }]),
+    route("never-ours", [{ name: "gone" }], []),
+    {
+      kind: "DestinationRule",
+      metadata: { name: "mended", namespace: "default" },
+      spec: { host: "a" },
+      status: { conditions: problem },
+    },
+    { kind: "DestinationRule", metadata: { name: "good", namespace: "default" }, spec: { host: "a" } },
+    { kind: "DestinationRule", metadata: { name: "bad", namespace: "default" }, spec: { host: 5 } },
+    {
+      kind: "ServiceEntry",
+      metadata: { name: "wild", namespace: "default" },
+      spec: {
+        hosts: ["*.a.example"],
+        resolution: "DYNAMIC_DNS",
+        ports: [{ number: 443, name: "tls", protocol: "TLS" }],
+      },
+    },
+  ]);
+  const said = new RoutingIndex(inputs, ambient).statuses(() => undefined).map((
+    { kind, name, parents, conditions },
+  ) => ({
+    name: `${kind} ${name}`,
+    says: parents ?? conditions?.map(({ type, status, reason }) => `${type}=${status} ${reason}`),
+  }));
+  assert.deepEqual(said, [
+    { name: "DestinationRule bad", says: ["Reconciled=False UnsupportedValue"] },
+    { name: "DestinationRule mended", says: [] },
+    { name: "HTTPRoute left", says: [] },
+    { name: "ServiceEntry wild", says: ["Reconciled=False UnsupportedValue"] },
+  ]);
+});

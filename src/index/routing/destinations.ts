@@ -132,8 +132,8 @@ export class DestinationSet {
   #protocol(port: RoutablePort, { pool }: Omit<TrafficPolicy, "ports">): Destination["protocol"] {
     if (pool?.useClient) return "USE_CLIENT";
     if (port.protocol === "HTTP2" || pool?.upgrade) return "HTTP2";
-    // A waypoint is in the path of what client and server speak with each other anyway; a gateway's clients have never met the server.
-    return this.#scope.kind === "waypoint" ? "USE_CLIENT" : "HTTP1";
+    // Where nobody says what the server speaks, it is what clients that know it speak; a gateway's clients have never met it.
+    return this.#scope.kind === "waypoint" && port.protocol !== "HTTP" ? "USE_CLIENT" : "HTTP1";
   }
 
   #tls(service: RoutableService, { tls }: Omit<TrafficPolicy, "ports">): UpstreamTls | "broken" | undefined {
