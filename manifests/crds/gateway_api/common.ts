@@ -5,7 +5,7 @@ import { choice, list, mapOf, object, rule, type Schema } from "../schema.ts";
 
 export const GROUP = "gateway.networking.k8s.io";
 
-/** One kind of the Gateway API; unlike Istio's kinds each has a status of its own. */
+/** One kind of the Gateway API, its versions newest first; unlike Istio's kinds each has a status of its own. */
 export interface GatewayApiKind extends Omit<KindDefinition, "group" | "specRequired"> {
   readonly cluster?: true;
   /** Absent for kinds without status (ReferenceGrant). */

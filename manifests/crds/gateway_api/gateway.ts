@@ -222,7 +222,7 @@ const referenceGrant: GatewayApiKind = {
   kind: "ReferenceGrant",
   plural: "referencegrants",
   shortNames: ["refgrant"],
-  versions: ["v1beta1", "v1"],
+  versions: ["v1", "v1beta1"],
   columns: [AGE],
   spec: described(
     "Allows objects of other namespaces to refer to objects of this one.",

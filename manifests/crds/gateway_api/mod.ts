@@ -46,7 +46,9 @@ function definitionOf(definition: GatewayApiKind): Record<string, any> {
       versions: versions.map((name, i) => ({
         name,
         served: true,
-        storage: i === 0,
+        // In the oldest version: a tutorial may put an older release over this one, which Kubernetes refuses where objects are stored
+        // in a version that it does not have.
+        storage: i === versions.length - 1,
         ...(columns ? { additionalPrinterColumns: columns } : {}),
         schema: { openAPIV3Schema },
         ...(status ? { subresources: { status: {} } } : {}),
