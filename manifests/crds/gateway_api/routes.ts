@@ -212,7 +212,7 @@ function l4Route(kind: string): GatewayApiKind {
   return {
     kind,
     plural: `${kind.toLowerCase()}s`,
-    versions: ["v1"],
+    versions: ["v1", "v1alpha2"],
     columns: [AGE],
     spec: object({ parentRefs, rules: l4Rules, useDefaultGateways: defaultGateways }, ["rules"]),
     status: routeStatus,
