@@ -98,15 +98,19 @@ Deno.test({
         assert.equal(stdout, "200");
       })
     ));
-    const inbound = (await Promise.all(ztunnels.map((pod) => cluster.logs(pod)))).join("\n").split("\n")
-      .filter((line) => line.includes('direction="inbound"') && line.includes('dst.workload="server-'));
-    for (const pod of callers) {
-      const line = inbound.find((text) => text.includes(`src.workload="${pod.metadata.name}"`));
-      assert.ok(
-        line?.includes('src.identity="spiffe://cluster.local/ns/crowd/sa/default"'),
-        `${pod.metadata.name} came in plain text`,
-      );
-    }
+    // ztunnel writes its log a little later than it answers.
+    await cluster.until(async () => {
+      const inbound = (await Promise.all(ztunnels.map((pod) => cluster.logs(pod)))).join("\n").split("\n")
+        .filter((line) => line.includes('direction="inbound"') && line.includes('dst.workload="server-'));
+      for (const { metadata: { name } } of callers) {
+        const lines = inbound.filter((text) => text.includes(`src.workload="${name}"`));
+        assert.ok(lines.length > 0, `nothing tells of the request of ${name}`);
+        assert.ok(
+          lines[0].includes('src.identity="spiffe://cluster.local/ns/crowd/sa/default"'),
+          `${name} came in plain text: ${lines[0]}`,
+        );
+      }
+    });
     console.log(memoryTable(cluster));
   },
 });
