@@ -1,6 +1,6 @@
 // Where spans go: batches by OTLP over HTTP or gRPC. Losing spans is better than growing, or than holding a request up.
 
-import http2 from "node:http2";
+import type { IncomingHttpHeaders } from "node:http2";
 import { describeError } from "../../core/errors.ts";
 import type { TracingSettings } from "../../model/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -106,11 +106,13 @@ async function exportHttp(settings: TracingSettings, body: Uint8Array, signal: A
 }
 
 /** One unary call of `TraceService/Export` by HTTP/2 without TLS. */
-function exportGrpc(address: string, body: Uint8Array, signal: AbortSignal): Promise<void> {
+async function exportGrpc(address: string, body: Uint8Array, signal: AbortSignal): Promise<void> {
+  // Loaded by those who need it alone: it brings much of Node's library with it.
+  const { default: http2 } = await import("node:http2");
   const message = new Uint8Array(5 + body.length);
   new DataView(message.buffer).setUint32(1, body.length);
   message.set(body, 5);
-  return new Promise<void>((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     const session = http2.connect(`http://${address}`);
     const timer = setTimeout(() => end(new Error("the collector takes too long")), TIMEOUT_MS);
     const onAbort = () => end(new Error("given up"));
@@ -130,8 +132,7 @@ function exportGrpc(address: string, body: Uint8Array, signal: AbortSignal): Pro
       "te": "trailers",
     });
     let status: string | undefined;
-    const note = (headers: http2.IncomingHttpHeaders) =>
-      status = (headers["grpc-status"] as string | undefined) ?? status;
+    const note = (headers: IncomingHttpHeaders) => status = (headers["grpc-status"] as string | undefined) ?? status;
     call.on("response", note);
     call.on("trailers", note);
     call.on("error", end);
