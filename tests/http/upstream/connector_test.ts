@@ -10,7 +10,18 @@ import { testCa } from "../../identity/support.ts";
 import { eventually } from "../../support/eventually.ts";
 import { memberOf, service, workload } from "../../support/model.ts";
 import { forwardTo, testMaterial, withReactor } from "../../hbone/support.ts";
-import { destination, endpoint, type Lab, lab, LineServer, Recorder, send, statics, TlsLineServer } from "./support.ts";
+import {
+  destination,
+  endpoint,
+  type Lab,
+  lab,
+  LineServer,
+  loopback,
+  Recorder,
+  send,
+  statics,
+  TlsLineServer,
+} from "./support.ts";
 
 const NAME = "outbound|443||shop.example.com";
 const SHOP = "shop.example.com";
@@ -234,7 +245,7 @@ Deno.test("TLS origination: what the ClientHello asks for", async () => {
 
 const WEB = "depot/web.depot.svc.cluster.local";
 
-/** A workload at 127.1.0.x whose tunnel is served by `onConnect`; HBONE has one port. */
+/** A workload at an address of ours whose tunnel is served by `onConnect`; HBONE has one port. */
 async function withHbone(
   address: string,
   onConnect: (reactor: Reactor) => (request: HboneRequest) => void,
@@ -273,7 +284,7 @@ async function withHbone(
 
 Deno.test("HBONE: requests go through a tunnel to the workload, which is kept", async () => {
   const seen: HboneRequest[] = [];
-  await withHbone("127.1.0.1", (reactor) => {
+  await withHbone(loopback(1), (reactor) => {
     const forward = forwardTo(reactor);
     return (request) => {
       seen.push(request);
@@ -284,13 +295,13 @@ Deno.test("HBONE: requests go through a tunnel to the workload, which is kept", 
     assert.equal(recorder.status, 200, recorder.error?.message);
     await send(clusters, NAME);
     assert.equal(seen.length, 1);
-    assert.equal(seen[0].authority, `127.1.0.1:${server.port}`);
+    assert.equal(seen[0].authority, `${loopback(1)}:${server.port}`);
     assert.match(seen[0].header("baggage")!, /service\.name=waypoint/);
     assert.equal(seen[0].header("forwarded"), "host=web.depot.svc.cluster.local");
     assert.match(seen[0].header("traceparent")!, /^00-/);
     assert.equal(attempt.host!.hbone, true);
     assert.equal(attempt.host!.workload!.name, "web-1");
-    assert.equal(attempt.host!.name, `127.1.0.1:${server.port}`);
+    assert.equal(attempt.host!.name, `${loopback(1)}:${server.port}`);
     assert.equal(attempt.localAddress!.address, "127.0.0.1");
     assert.equal(clusters.view()[0].hbone, true);
   });
@@ -298,7 +309,7 @@ Deno.test("HBONE: requests go through a tunnel to the workload, which is kept", 
 
 Deno.test("HBONE: HTTP/2 within the tunnel, and TLS within it", async () => {
   const { ca, server: pair } = await testPki();
-  await withHbone("127.1.0.2", forwardTo, async ({ clusters, reactor, apply }) => {
+  await withHbone(loopback(2), forwardTo, async ({ clusters, reactor, apply }) => {
     apply({ protocol: "HTTP2" });
     assert.equal((await send(clusters, NAME))[0].status, 200);
     const context = new TlsContext("server", { ...pair, rootsPem: "" }, { mutual: false, alpn: ["http/1.1"] });
@@ -306,7 +317,7 @@ Deno.test("HBONE: HTTP/2 within the tunnel, and TLS within it", async () => {
     const inner = await lab(reactor, { secret: () => secretOf(ca) });
     inner.mesh.upsertService(service("web", "10.1.0.1", { 80: secure.port }, { namespace: "depot" }));
     inner.mesh.upsertWorkload(
-      workload("web-1", "127.1.0.2", {
+      workload("web-1", loopback(2), {
         namespace: "depot",
         serviceAccount: "stock",
         services: memberOf({ [WEB]: { 80: secure.port } }),
@@ -323,12 +334,12 @@ Deno.test("HBONE: HTTP/2 within the tunnel, and TLS within it", async () => {
 });
 
 Deno.test("HBONE: a refusal, a wrong identity and a certificate that cannot be had are failures to connect", async () => {
-  await withHbone("127.1.0.3", () => (request) => request.reject(401), async ({ clusters, mesh, apply, server }) => {
+  await withHbone(loopback(3), () => (request) => request.reject(401), async ({ clusters, mesh, apply, server }) => {
     const [refused] = await send(clusters, NAME);
     assert.equal(refused.error?.code, "connection_failure");
     assert.ok(refused.error.message.includes("http status: 401"), refused.error.message);
     mesh.upsertWorkload(
-      workload("web-1", "127.1.0.3", {
+      workload("web-1", loopback(3), {
         namespace: "depot",
         serviceAccount: "somebody-else",
         services: memberOf({ [WEB]: { 80: server.port } }),
@@ -343,8 +354,8 @@ Deno.test("HBONE: a refusal, a wrong identity and a certificate that cannot be h
   });
   await withReactor(async (reactor) => {
     const { clusters, mesh } = await lab(reactor, { certificate: () => Promise.reject(new Error("the CA is away")) });
-    mesh.upsertWorkload(workload("web-1", "127.1.0.4"));
-    clusters.apply([destination(NAME, { endpoints: { kind: "static", endpoints: [endpoint("127.1.0.4", 80)] } })], []);
+    mesh.upsertWorkload(workload("web-1", loopback(4)));
+    clusters.apply([destination(NAME, { endpoints: { kind: "static", endpoints: [endpoint(loopback(4), 80)] } })], []);
     const [recorder] = await send(clusters, NAME);
     assert.ok(recorder.error?.message.includes("the CA is away"), recorder.error?.message);
     clusters.close();
@@ -353,7 +364,7 @@ Deno.test("HBONE: a refusal, a wrong identity and a certificate that cannot be h
 
 Deno.test("HBONE: a tunnel that is not answered is given up after the connect time-out", async () => {
   let gaveUp = false;
-  await withHbone("127.1.0.5", () => (request) => void (request.onAbort = () => gaveUp = true), async (parts) => {
+  await withHbone(loopback(5), () => (request) => void (request.onAbort = () => gaveUp = true), async (parts) => {
     parts.apply({ limits: { connectTimeoutMs: 100, idleTimeoutMs: 1000 } });
     const [recorder] = await send(parts.clusters, NAME);
     assert.equal(recorder.error?.code, "connection_timeout");

@@ -13,7 +13,7 @@ import { forwardTo, testMaterial, withReactor } from "../../hbone/support.ts";
 import { testCa } from "../../identity/support.ts";
 import { eventually } from "../../support/eventually.ts";
 import { workload } from "../../support/model.ts";
-import { destination, endpoint, lab, Recorder, send, statics } from "./support.ts";
+import { destination, endpoint, lab, loopback, Recorder, send, statics } from "./support.ts";
 
 const NAME = "web";
 
@@ -254,15 +254,15 @@ for (const protocol of ["HTTP1", "HTTP2"] as const) {
       const hbone = new HboneServer({ reactor, onConnect: forwardTo(reactor) });
       const listener = listenTcp(
         reactor,
-        { address: "127.1.0.20", port: 15008 },
+        { address: loopback(20), port: 15008 },
         (socket) => hbone.serve(socket, material.server),
       );
       const { clusters, mesh } = await lab(reactor, { codecs: defaultCodecs });
-      mesh.upsertWorkload(workload("web-1", "127.1.0.20", { namespace: "depot", serviceAccount: "stock" }));
+      mesh.upsertWorkload(workload("web-1", loopback(20), { namespace: "depot", serviceAccount: "stock" }));
       const { port } = server.addr as Deno.NetAddr;
       clusters.apply([
         destination(NAME, {
-          endpoints: { kind: "static", endpoints: [endpoint("127.1.0.20", port)] },
+          endpoints: { kind: "static", endpoints: [endpoint(loopback(20), port)] },
           protocol,
         }),
       ], []);

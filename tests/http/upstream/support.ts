@@ -108,6 +108,11 @@ export function statics(...ports: number[]): Destination["endpoints"] {
   return { kind: "static", endpoints: ports.map((port) => endpoint("127.0.0.1", port)) };
 }
 
+/** A loopback address that no other test process uses: HBONE has one port, whoever listens. */
+export function loopback(last: number): string {
+  return `127.${1 + Deno.pid % 250}.${(Deno.pid >> 8) % 250}.${last}`;
+}
+
 export interface Lab {
   readonly mesh: MeshState;
   readonly clusters: Clusters;

@@ -12,7 +12,7 @@ import { eventually } from "../../support/eventually.ts";
 import { workload } from "../../support/model.ts";
 import { dial, EchoServer } from "../../support/tcp.ts";
 import { testMaterial, withReactor } from "../../hbone/support.ts";
-import { destination, endpoint, type Lab, lab, seeded } from "./support.ts";
+import { destination, endpoint, type Lab, lab, loopback, seeded } from "./support.ts";
 
 interface Proxy extends Lab {
   readonly reactor: Reactor;
@@ -232,17 +232,17 @@ Deno.test("TCP: through HBONE the workload hears of the client", async () => {
     });
     const listener = listenTcp(
       reactor,
-      { address: "127.1.0.9", port: 15008 },
+      { address: loopback(9), port: 15008 },
       (socket) => hbone.serve(socket, material.server),
     );
-    proxy.mesh.upsertWorkload(workload("db-1", "127.1.0.9", { namespace: "depot", serviceAccount: "stock" }));
+    proxy.mesh.upsertWorkload(workload("db-1", loopback(9), { namespace: "depot", serviceAccount: "stock" }));
     proxy.clusters.apply([
-      tcp("echo", 0, { endpoints: { kind: "static", endpoints: [endpoint("127.1.0.9", 3306)] } }),
+      tcp("echo", 0, { endpoints: { kind: "static", endpoints: [endpoint(loopback(9), 3306)] } }),
     ], []);
     const client = await dial(reactor, undefined, "127.0.0.1", proxy.port);
     await client.until(({ received }) => received === "echo");
     await client.echo("x".repeat(200_000));
-    assert.equal(seen[0].authority, "127.1.0.9:3306");
+    assert.equal(seen[0].authority, `${loopback(9)}:3306`);
     assert.equal(seen[0].header("forwarded"), `for="127.0.0.1:${client.socket.local.port}"`);
     client.end();
     await client.until(({ state }) => state === "end");
