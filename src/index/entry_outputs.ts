@@ -65,8 +65,17 @@ export function serviceEntryOutputs(object: KubeObject, context: EntryContext): 
     ]),
     workloads,
     attached: { ...attachedService(binding, infos.map(({ key }) => key)), named: [...named], workloads: bound },
-    condition: binding.condition,
+    condition: withProblems(binding.condition, readServiceEntry(object).problems),
   };
+}
+
+/** One condition tells all: the list of conditions has one writer. */
+function withProblems(bound: StatusCondition | undefined, problems: readonly string[]): StatusCondition | undefined {
+  if (problems.length === 0) return bound;
+  const told = problems.join("; ");
+  return bound
+    ? { ...bound, message: `${bound.message}; ${told}` }
+    : { type: "Reconciled", status: "False", reason: "UnsupportedValue", message: told };
 }
 
 /** Undefined for an entry without an address that the mesh can reach. */

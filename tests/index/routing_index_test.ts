@@ -124,15 +124,6 @@ Deno.test("statuses: what was said of parents and problems that are no more is t
     },
     { kind: "DestinationRule", metadata: { name: "good", namespace: "default" }, spec: { host: "a" } },
     { kind: "DestinationRule", metadata: { name: "bad", namespace: "default" }, spec: { host: 5 } },
-    {
-      kind: "ServiceEntry",
-      metadata: { name: "wild", namespace: "default" },
-      spec: {
-        hosts: ["*.a.example"],
-        resolution: "DYNAMIC_DNS",
-        ports: [{ number: 443, name: "tls", protocol: "TLS" }],
-      },
-    },
   ]);
   const said = new RoutingIndex(inputs, ambient).statuses(() => undefined).map((
     { kind, name, parents, conditions },
@@ -144,6 +135,5 @@ Deno.test("statuses: what was said of parents and problems that are no more is t
     { name: "DestinationRule bad", says: ["Reconciled=False UnsupportedValue"] },
     { name: "DestinationRule mended", says: [] },
     { name: "HTTPRoute left", says: [] },
-    { name: "ServiceEntry wild", says: ["Reconciled=False UnsupportedValue"] },
   ]);
 });

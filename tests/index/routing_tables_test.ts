@@ -149,6 +149,7 @@ Deno.test("precedence of Gateway API matches, one criterion after the other", ()
     { name: "alpha", age: "2026-01-02T00:00:00Z", match: { path: path("PathPrefix", "/a") } },
     { name: "beta", age: "2026-01-02T00:00:00Z", match: { path: path("PathPrefix", "/a/") } },
     { name: "regex", match: { path: path("RegularExpression", "/a/very/long/expression") } },
+    { name: "any", age: "2025-01-01T00:00:00Z", match: { path: path("PathPrefix", "/") } },
   ];
   const wanted = table.map(({ name }) => name);
   for (const rotation of [0, 3, 7]) {

@@ -16,7 +16,6 @@ export type RoutingStatusKind =
   | "AuthorizationPolicy"
   | "VirtualService"
   | "DestinationRule"
-  | "ServiceEntry"
   | "IstioGateway";
 
 /** The status of one object. Of what is not given nothing is written. */

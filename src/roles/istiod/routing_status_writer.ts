@@ -35,7 +35,6 @@ const ISTIO_KINDS: ReadonlySet<RoutingStatusKind> = new Set([
   "AuthorizationPolicy",
   "VirtualService",
   "DestinationRule",
-  "ServiceEntry",
   "IstioGateway",
 ]);
 

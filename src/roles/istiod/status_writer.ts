@@ -24,11 +24,11 @@ const WRITERS: Readonly<Record<string, string>> = {
 
 const WAYPOINT_BOUND = "istio.io/WaypointBound";
 /** What the index says of each kind while there is something to say, and who writes it: it goes when there is nothing more to say. */
-const OWNED: Readonly<Record<StatusReport["kind"], readonly [condition: string, fieldManager: string]>> = {
-  Service: [WAYPOINT_BOUND, "istio-ambient-service"],
-  ServiceEntry: [WAYPOINT_BOUND, "istio-ambient-service"],
-  WorkloadEntry: [WAYPOINT_BOUND, "istio-ambient-workloadentry"],
-  AuthorizationPolicy: ["ZtunnelAccepted", WRITERS.ZtunnelAccepted],
+const OWNED: Readonly<Record<StatusReport["kind"], readonly [conditions: readonly string[], fieldManager: string]>> = {
+  Service: [[WAYPOINT_BOUND], "istio-ambient-service"],
+  ServiceEntry: [[WAYPOINT_BOUND, "Reconciled"], "istio-ambient-service"],
+  WorkloadEntry: [[WAYPOINT_BOUND], "istio-ambient-workloadentry"],
+  AuthorizationPolicy: [["ZtunnelAccepted"], WRITERS.ZtunnelAccepted],
 };
 
 /** Writes what the index reports, where it differs from what the object says. Runs while this replica leads. */
@@ -55,7 +55,7 @@ export class StatusWriter {
     for (const kind of Object.keys(OWNED) as StatusReport["kind"][]) {
       for (const object of this.#options.sources[kind].store.values()) {
         const key = `${kind}/${objectKey(object)}`;
-        if (!known.has(key) && conditionOf(object, OWNED[kind][0])) stale.push(key);
+        if (!known.has(key) && OWNED[kind][0].some((type) => conditionOf(object, type))) stale.push(key);
       }
     }
     this.report(reports, stale);
@@ -79,7 +79,7 @@ export class StatusWriter {
     if (!object || !type) return;
     try {
       if (report) await this.#apply(report, object, signal);
-      else if (conditionOf(object, OWNED[kind][0])) {
+      else if (OWNED[kind][0].some((type) => conditionOf(object, type))) {
         // A field manager that applies nothing takes away what it applied.
         await this.#options.client.apply(type, identity(object), {
           fieldManager: OWNED[kind][1],

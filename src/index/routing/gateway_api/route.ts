@@ -151,7 +151,7 @@ function parseRule(
 
 const ANY_PATH: ParsedMatch = Object.freeze({
   match: { path: { kind: "prefix" as const, value: "/", segments: true }, headers: [], query: [] },
-  rank: [2, 1, 0, 0, 0],
+  rank: [0, 1, 0, 0, 0],
 });
 
 /** What is retried when a route asks for retries: what Gateway API calls connection errors, and its codes. */
@@ -212,7 +212,16 @@ function httpMatch(value: unknown, place: string, notes: Notes): ReadMatch {
     good: !match.bad,
     parsed: {
       match: { path, method: method ? { kind: "exact", value: method } : undefined, headers, query },
-      rank: [PATH_RANK[path.kind], path.value.length, method ? 1 : 0, headers.length, query.length],
+      // What takes every request comes last, after regular expressions, too (as Istio's gateways sort it).
+      rank: [
+        path.value === "/" && path.kind === "prefix" && !method && headers.length + query.length === 0
+          ? 0
+          : PATH_RANK[path.kind],
+        path.value.length,
+        method ? 1 : 0,
+        headers.length,
+        query.length,
+      ],
     },
   };
 }

@@ -1,9 +1,8 @@
-// Problems of VirtualServices, DestinationRules, ServiceEntries and Istio Gateways. Istio's status has one condition of its own, Reconciled: it is written
+// Problems of VirtualServices, DestinationRules and Istio Gateways. Istio's status has one condition of its own, Reconciled: it is written
 // where something of an object is not done, and taken away when all of it is.
 
 import type { KubeObject } from "../../../kube/types.ts";
 import { isObject, listOf } from "../../read.ts";
-import { readServiceEntry } from "../../service_entry.ts";
 import { readDestinationRule } from "../istio/destination_rule.ts";
 import { readIstioGateway } from "../istio/gateway.ts";
 import type { ParsedVirtualService } from "../istio/virtual_service.ts";
@@ -22,9 +21,6 @@ export function istioStatuses(world: World): RoutingStatus[] {
   }
   for (const object of inputs.destinationRules.values()) {
     statuses.push(problemStatus("DestinationRule", object, `${readDestinationRule(object).notes}`, []));
-  }
-  for (const object of inputs.serviceEntries.values()) {
-    statuses.push(problemStatus("ServiceEntry", object, readServiceEntry(object).problems.join("; "), []));
   }
   for (const object of inputs.istioGateways.values()) {
     statuses.push(problemStatus("IstioGateway", object, `${readIstioGateway(object).notes}`, []));
