@@ -79,3 +79,44 @@ Deno.test("the embedded API server enforces and prunes by the definitions", asyn
     /spec/,
   );
 });
+
+Deno.test("ctl installs the classic ingress gateway as typed in tutorials, and removes it with the rest", async () => {
+  await using api = await embeddedApi();
+  using client = new KubeClient(api.target);
+  const options = { kubeconfig: api.kubeconfig };
+  const installed = await ctl([
+    "install",
+    "--set",
+    "profile=ambient",
+    "--set",
+    "components.ingressGateways[0].enabled=true",
+    "--set",
+    "components.ingressGateways[0].name=istio-ingressgateway",
+    "--skip-confirmation",
+    "--set",
+    "components.ingressGateways[0].k8s.service.loadBalancerIP=10.224.0.180",
+    "--set",
+    "components.ingressGateways[0].k8s.service.serviceAnnotations.service\\.beta\\.kubernetes\\.io/azure-load-balancer-internal=true",
+    "--readiness-timeout",
+    "1s",
+  ], options);
+  assert.match(installed.out, /Ingress gateways/);
+  const service = (await client.get("v1", "Service", "istio-system", "istio-ingressgateway"))!;
+  assert.equal(service.spec.loadBalancerIP, "10.224.0.180");
+  assert.equal(service.spec.externalTrafficPolicy, "Cluster");
+  assert.deepEqual(service.spec.ipFamilies, ["IPv4"]);
+  assert.deepEqual(
+    service.spec.ports.map(({ name, port, targetPort, nodePort }: any) => [name, port, targetPort, nodePort > 0]),
+    [
+      ["status-port", 15021, 15021, true],
+      ["http2", 80, 8080, true],
+      ["https", 443, 8443, true],
+    ],
+  );
+  const removed = await ctl(["uninstall", "-y", "--purge"], options);
+  for (
+    const name of ["Deployment/istio-ingressgateway", "Service/istio-ingressgateway", "Role/istio-ingressgateway-sds"]
+  ) {
+    assert.ok(removed.out.includes(`Removed ${name}.istio-system.`), removed.out);
+  }
+});

@@ -1,3 +1,4 @@
+import type { InstallValues } from "../../../manifests/mod.ts";
 import { CommandError } from "../../core/usage.ts";
 import type { CtlContext } from "./context.ts";
 import { type InstallFlags, readFiles } from "./install_command.ts";
@@ -17,19 +18,38 @@ export async function verifyInstallCommand(
 ): Promise<number> {
   using client = await context.client();
   const asked = flags.filename !== undefined || flags.set !== undefined;
-  const installation = planInstallation({
-    files: await readFiles(context, flags.filename),
-    set: asked
-      ? flags.set
-      : [`profile=${await installedProfile(client, context.flags.istioNamespace, flags.revision)}`],
-    revision: flags.revision,
-  });
+  const installation = asked
+    ? planInstallation({
+      files: await readFiles(context, flags.filename),
+      set: flags.set,
+      revision: flags.revision,
+    })
+    : await recordedInstallation(client, context.flags.istioNamespace, flags.revision);
   await verifyInstallation(context, client, installation);
   return 0;
 }
 
-/** The profile that `install` recorded. @throws CommandError when there is no installation */
-async function installedProfile(client: KubeClient, namespace: string, revision?: string): Promise<string> {
+/** What `install` recorded: its profile, and the gateways that were asked for beside it. @throws CommandError when there is none */
+async function recordedInstallation(client: KubeClient, namespace: string, revision?: string): Promise<Installation> {
+  const values = await recordedValues(client, namespace, revision);
+  const plan = planInstallation({ set: [`profile=${values.profile}`], revision });
+  const { ingressGateways = [], egressGateways = [] } = values;
+  return {
+    ...plan,
+    values: { ...plan.values, ingressGateways, egressGateways },
+    components: [
+      ...plan.components.filter((name) => !name.endsWith("Gateways")),
+      ...(ingressGateways.length > 0 ? ["ingressGateways" as const] : []),
+      ...(egressGateways.length > 0 ? ["egressGateways" as const] : []),
+    ],
+  };
+}
+
+async function recordedValues(
+  client: KubeClient,
+  namespace: string,
+  revision?: string,
+): Promise<Partial<InstallValues>> {
   const name = revision && revision !== "default" ? `values-${revision}` : "values";
   const recorded = await client.get("v1", "ConfigMap", namespace, name);
   if (!recorded) {
@@ -38,10 +58,12 @@ async function installedProfile(client: KubeClient, namespace: string, revision?
     );
   }
   try {
-    return JSON.parse(recorded.data["merged-values"]).profile;
+    const values = JSON.parse(recorded.data["merged-values"]);
+    if (typeof values.profile === "string") return values;
   } catch {
-    throw new CommandError(`cannot read the installed profile from the ConfigMap "${namespace}/${name}"`);
+    // Told below.
   }
+  throw new CommandError(`cannot read the installed profile from the ConfigMap "${namespace}/${name}"`);
 }
 
 /** Prints a line for each object of an installation. @throws CommandError when one is missing or not ready */
