@@ -199,14 +199,11 @@ export class H1ClientConnection extends H1Connection implements ClientConnection
     if (stream.passedOn) this.onRemoteDone(stream);
   }
 
-  run(): void {
-    this.output.unschedule();
-    this.output.flush();
+  protected override get sending(): H1Stream | null {
+    return this.#current;
   }
 
-  override onWritable(): void {
-    this.#current?.onRoom();
-  }
+  protected override onBatchEnd(): void {}
 
   override onDiscarded(_bytes: number): void {}
 

@@ -30,6 +30,7 @@ export abstract class H1Connection implements TransportConsumer, Runnable {
   #bodyLeft = 0;
   readonly #chunks = new ChunkReader();
   #paused = 0;
+  #roomDue = false;
 
   constructor(
     readonly reactor: Reactor,
@@ -61,9 +62,30 @@ export abstract class H1Connection implements TransportConsumer, Runnable {
   /** Streams: not wanted any more. */
   abstract giveUp(stream: H1Stream): void;
   abstract onInputEnd(): void;
-  abstract onWritable(): void;
   abstract onTransportClosed(error: MeshError<FlowErrorCode> | null): void;
-  abstract run(): void;
+  /** The batch is over, and what was said in it has gone out. */
+  protected abstract onBatchEnd(): void;
+  /** The stream that sends, if there is one. */
+  protected abstract get sending(): H1Stream | null;
+
+  // --- output
+
+  onWritable(): void {
+    if (this.output.writing) {
+      this.#roomDue = true;
+      this.output.schedule();
+    } else this.sending?.onRoom();
+  }
+
+  run(): void {
+    this.output.unschedule();
+    this.output.flush();
+    if (this.#roomDue) {
+      this.#roomDue = false;
+      this.sending?.onRoom();
+    }
+    this.onBatchEnd();
+  }
 
   // --- input
 

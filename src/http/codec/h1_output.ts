@@ -23,6 +23,8 @@ export class H1Output {
   #used = 0;
   #scheduled = false;
   #closed = false;
+  /** The transport is being written to: what it says meanwhile (that there is room) must wait, or bytes would overtake each other. */
+  writing = false;
 
   /** `owner.run()` is called at the end of a batch in which something was said; it must call {@linkcode flush}. */
   constructor(readonly reactor: Reactor, readonly transport: Transport, readonly owner: Runnable) {}
@@ -66,8 +68,14 @@ export class H1Output {
     const stage = this.#stage, used = this.#used;
     if (stage === 0) return;
     this.#stage = this.#used = 0;
-    if (used > 0) this.transport.write(stage, used);
+    if (used > 0) this.#write(stage, used);
     giveStage(stage);
+  }
+
+  #write(at: number, bytes: number): void {
+    this.writing = true;
+    this.transport.write(at, bytes);
+    this.writing = false;
   }
 
   close(): void {
@@ -107,7 +115,7 @@ export class H1Output {
 
   /** Payload at arena offset `at`, all of it. */
   payload(at: number, bytes: number, chunked: boolean): void {
-    if (!chunked && this.#used === 0 && bytes >= DIRECT) return this.transport.write(at, bytes);
+    if (!chunked && this.#used === 0 && bytes >= DIRECT) return this.#write(at, bytes);
     while (bytes > 0) {
       const to = this.reserve(Math.min(bytes, BATCH) + CHUNK_HEAD + CHUNK_TAIL);
       if (to === 0) return;

@@ -53,6 +53,8 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
   #draining = false;
   #inputEnded = false;
   #drained = 0;
+  /** The timer watches a client that has not read all there is. */
+  #blocked = false;
   readonly #timer: Timer;
   /** When what the timer watches for began, and how far it was. */
   #since: number;
@@ -208,9 +210,15 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
     if (stream.localEnded) this.output.schedule();
   }
 
-  run(): void {
-    this.output.unschedule();
-    this.output.flush();
+  protected override get sending(): H1Stream | null {
+    return this.#current;
+  }
+
+  protected override onBatchEnd(): void {
+    if (!this.#blocked && !this.closed && !this.transport.writable && this.options.stallTimeoutMs > 0) {
+      this.#blocked = true;
+      this.#watch(this.options.stallTimeoutMs);
+    }
     const stream = this.#current;
     if (stream !== null && stream.localEnded && !this.closed) this.#answered(stream);
   }
@@ -276,7 +284,12 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
   #onTimer(): void {
     if (this.closed) return;
     const { options } = this, stream = this.#current, now = this.reactor.now;
+    const blocked = this.#blocked;
+    this.#blocked = false;
     if (stream === null) {
+      if (blocked && !this.transport.writable) {
+        return this.#lost(streamError("reset", "the client does not read", "downstream"));
+      }
       const limit = this.partialHead ? options.headTimeoutMs : options.idleTimeoutMs;
       const left = (limit || NEVER) - (now - this.#since);
       if (left > 0) return this.reactor.resetTimer(this.#timer, left);
@@ -297,10 +310,6 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
   }
 
   // --- endings
-
-  override onWritable(): void {
-    this.#current?.onRoom();
-  }
 
   /** Says what is left to say, and ends in order. */
   #end(): void {

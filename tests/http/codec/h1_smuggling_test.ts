@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { Fields, type RequestHandler, serveHttp1 } from "../../../src/http/mod.ts";
 import { Reactor } from "../../../src/net/mod.ts";
+import { eventually } from "../../support/eventually.ts";
 import { echo, exchange, latin1, MemoryTransport, serve, settled } from "./support.ts";
 
 const HOST = "Host: a.example\r\n";
@@ -292,6 +293,29 @@ Deno.test("a body that stands still is given up", async () => {
   try {
     assert.equal(await exchange(server.port, [latin1(post("Content-Length: 10\r\n", "abc"))]), "");
     assert.equal(aborted, "the client stands still");
+  } finally {
+    await server.stop();
+  }
+});
+
+Deno.test("a client that reads nothing is given up", async () => {
+  const aborted: string[] = [], size = 64 * 1024 * 1024;
+  let closed = 0;
+  const server = serve({
+    onRequest(stream) {
+      stream.handler = { onAborted: (_, error) => aborted.push(error.message) };
+      stream.respond({ version: "HTTP/1.1", status: 200, fields: new Fields(), contentLength: size }, false);
+      stream.body.write(new Uint8Array(size));
+      stream.body.finish();
+    },
+    onClosed: () => closed++,
+  }, { stallTimeoutMs: 80 });
+  try {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+    await conn.write(latin1(get("", "/long")));
+    await eventually(() => assert.equal(closed, 1));
+    assert.deepEqual(aborted, ["the client stands still"]);
+    conn.close();
   } finally {
     await server.stop();
   }
