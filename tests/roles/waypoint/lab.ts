@@ -16,7 +16,7 @@ import {
   type TlsSecret,
   type VirtualHost,
 } from "../../../src/model/mod.ts";
-import { Reactor } from "../../../src/net/mod.ts";
+import { listenTcp, pump, Reactor, type TcpListener } from "../../../src/net/mod.ts";
 import type { TcpSocket } from "../../../src/net/tcp_socket.ts";
 import { MeshState } from "../../../src/proxy/state/mod.ts";
 import { L7Proxy } from "../../../src/roles/waypoint/proxy.ts";
@@ -53,6 +53,7 @@ export class Lab {
   readonly exchanges: HttpExchanges;
   readonly proxy: L7Proxy;
   readonly #backends: Deno.HttpServer[] = [];
+  readonly #listeners: TcpListener[] = [];
   readonly #closing = Promise.withResolvers<Response>();
 
   private constructor(
@@ -128,7 +129,24 @@ export class Lab {
     return new TestConnection(stream as unknown as TcpSocket);
   }
 
+  /** A port on loopback behind which is a tunnel for each connection: what a ztunnel does for applications. Returns the port. */
+  async forward(target: string, id: SpiffeId = CLIENT_ID): Promise<number> {
+    const certificate = await issueWorkload(this.ca, id);
+    const listener = listenTcp(this.reactor, { address: "127.0.0.1", port: 0 }, (socket) =>
+      this.pool.connect({
+        certificate,
+        address: "127.0.0.1",
+        port: this.proxy.tunnel!.port,
+        expectedIds: [WAYPOINT_ID],
+        authority: target,
+        headers: [],
+      }, (error, stream) => error ? socket.abort() : pump(socket, stream!, { onDone: () => {} })));
+    this.#listeners.push(listener);
+    return listener.local.port;
+  }
+
   async close(): Promise<void> {
+    for (const listener of this.#listeners) listener.close();
     this.#closing.resolve(new Response("the lab closes", { status: 500 }));
     this.pool.close();
     this.proxy.close();
