@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { gatewayApiDefinitions } from "../../../manifests/crds/gateway_api/mod.ts";
-import { BOOKINFO, deploySamples, enrol, type Journey, meshPods, page, podFacts, refused, TITLE } from "./steps.ts";
+import {
+  BOOKINFO,
+  deploySamples,
+  enrol,
+  type Journey,
+  meshPods,
+  page,
+  pageFromHost,
+  podFacts,
+  refused,
+  TITLE,
+} from "./steps.ts";
 
 const L4 = `apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -72,6 +83,7 @@ export const eksBookinfo: Journey = async (shell) => {
   );
   const gateway = `http://${address}/productpage`;
   await shell.until(page("sleep", gateway), TITLE);
+  await pageFromHost(shell, "bookinfo-gateway-istio");
 
   const before = await podFacts(shell);
   await enrol(shell);

@@ -1,4 +1,4 @@
-import { BOOKINFO, type Journey, page, threeCurls, TITLE } from "./steps.ts";
+import { BOOKINFO, type Journey, page, pageFromHost, threeCurls, TITLE } from "./steps.ts";
 
 /**
  * S4 after S0's cluster: the classic ingress gateway by Istio's own API in its oldest version, beside the Gateway API's, and
@@ -12,6 +12,7 @@ export const kindClassic: Journey = async (shell) => {
     /gateway\.networking\.istio\.io\/bookinfo-gateway/,
   );
   await threeCurls(shell, gateway);
+  await pageFromHost(shell, "istio-ingressgateway", "istio-system");
   for (const version of ["v1alpha3", "v1beta1", "v1"]) {
     await shell.type(
       `kubectl get virtualservices.${version}.networking.istio.io bookinfo`,

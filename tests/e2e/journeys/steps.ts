@@ -25,6 +25,19 @@ export function page(app: string, url: string): string {
   return `kubectl exec deploy/${app} -- curl -s -m 10 ${url} | grep -o "<title>.*</title>"`;
 }
 
+/** The product page from this machine, through `kubectl port-forward` to a gateway's Service. */
+export async function pageFromHost(shell: UserShell, service: string, namespace = "default"): Promise<void> {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  await shell.type(
+    `kubectl port-forward -n ${namespace} service/${service} ${port}:80 >/dev/null &
+curl -s --retry 20 --retry-connrefused --retry-delay 1 http://127.0.0.1:${port}/productpage | grep -o "<title>.*</title>"
+kill %1`,
+    TITLE,
+  );
+}
+
 /** The three curls of S3 steps 9, 12 and S4 step 9: through the gateway, and directly from both clients. */
 export async function threeCurls(shell: UserShell, gateway: string): Promise<void> {
   // The first after a change may find a proxy that has yet to hear of it.
