@@ -4,11 +4,21 @@ import assert from "node:assert/strict";
 import http2 from "node:http2";
 import { DEFAULT_RETRY } from "../../../src/model/mod.ts";
 import {
+  type ClientConnection,
+  type ClientStream,
+  connectHttp2,
+  Fields,
+  type ResponseHead,
+} from "../../../src/http/mod.ts";
+import { connectTcp, type Tap, tap } from "../../../src/net/mod.ts";
+import { PlainTransport } from "../../../src/net/plain_transport.ts";
+import {
   connect,
   destination,
   forward,
   get,
   policy,
+  type ProxyLab,
   raw,
   route,
   ScriptedBackend,
@@ -285,3 +295,71 @@ Deno.test("bodies: HEAD and 304 and 204 have none", async () => {
     });
   });
 });
+
+Deno.test("bodies: a WebSocket over HTTP/2 reaches a backend of HTTP/1.1", async () => {
+  const backend = new ScriptedBackend(async (peer) => {
+    await peer.until(({ received }) => received.includes("\r\n\r\n"));
+    await peer.send("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nready");
+    await peer.until(({ received }) => received.endsWith("ping"));
+    await peer.send("pong");
+    await peer.until(({ ended }) => ended);
+  });
+  try {
+    await withLab({ resources: toWeb(RETRY), destinations: [destination("web", [backend.port])] }, async (lab) => {
+      let received = "";
+      const socket = await connectPlain(lab);
+      const handler = {
+        onResponse: (stream: ClientStream, head: ResponseHead) => {
+          received += `${head.status} `;
+          client = tap(stream.body, { onData: (bytes) => received += new TextDecoder().decode(bytes) });
+        },
+        onFailed: (_stream: ClientStream, error: Error) => received += error.message,
+      };
+      let client: Tap | undefined;
+      const until = async (text: string) => {
+        const deadline = performance.now() + 5000;
+        while (!received.endsWith(text)) {
+          if (performance.now() > deadline) throw new Error(`waited for ${text}; got ${received}`);
+          await new Promise((go) => setTimeout(go, 2));
+        }
+      };
+      const head = {
+        version: "HTTP/2" as const,
+        method: "GET",
+        scheme: "http",
+        authority: "web",
+        path: "/ws",
+        fields: new Fields(),
+        upgrade: "websocket",
+        contentLength: -1,
+        expectContinue: false,
+      };
+      const deadline = performance.now() + 5000;
+      // The server must have said that it takes extended CONNECT.
+      while (socket.request(head, false, handler) === null && performance.now() < deadline) {
+        await new Promise((go) => setTimeout(go, 2));
+      }
+      await until("ready");
+      assert.match(received, /^101 /);
+      client!.write(new TextEncoder().encode("ping"));
+      await until("pong");
+      assert.match(backend.peers[0].received, /^GET \/ws HTTP\/1.1\r\n[\s\S]*upgrade: websocket\r\n/i);
+      socket.abort();
+    });
+  } finally {
+    await backend.close();
+  }
+});
+
+/** An HTTP/2 connection of our own codec to the proxy, on its reactor. */
+function connectPlain(lab: ProxyLab): Promise<ClientConnection> {
+  return new Promise((resolve, reject) => {
+    connectTcp(lab.reactor, { address: "127.0.0.1", port: lab.port, timeoutMs: 5000 }, (error, socket) => {
+      if (error !== null) return reject(error);
+      const transport = new PlainTransport(lab.reactor, socket!, socket!.remote, socket!.local);
+      const connection = connectHttp2(lab.reactor, transport);
+      transport.begin();
+      resolve(connection);
+    });
+  });
+}
