@@ -23,8 +23,8 @@ export interface H2Handler {
   onReady?(): void;
   /** The number of streams we may open has changed, or a stream has ended. */
   onCapacity?(): void;
-  /** Server: a request was refused before anybody saw it, because it is malformed or too large. */
-  onRefused?(reason: string): void;
+  /** Server: a request was refused before anybody saw it: malformed (400, though what is sent is RST_STREAM) or too large (431). */
+  onRefused?(status: number, reason: string): void;
   /** The peer is going away: open no more streams here. */
   onGoaway?(code: number): void;
   /** The connection is over; null after an orderly end. Called once, after every stream has been told. */
@@ -323,7 +323,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     const problem = tooLarge ? undefined : malformedHeaders(fields, "request", this.options.extendedConnect);
     if (problem !== undefined) {
       if (this.#spend(1)) this.sendReset(id, h2.PROTOCOL_ERROR);
-      this.#handler.onRefused?.(problem);
+      this.#handler.onRefused?.(400, problem);
       return;
     }
     const stream = new H2Stream(this, id, null, this.#peerWindow, this.options.streamWindow);
@@ -332,7 +332,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     if (ended) stream.endsAtOnce();
     this.reactor.wantMicrotasks();
     if (tooLarge) {
-      this.#handler.onRefused?.("the headers are too large, or too many");
+      this.#handler.onRefused?.(431, "the headers are too large, or too many");
       this.respond(stream, [[":status", "431"]], true);
       if (stream.open) stream.reset(h2.NO_ERROR);
       return;

@@ -93,8 +93,8 @@ export class H2ServerConnection implements ServerConnection, H2Handler {
     }
   }
 
-  onRefused(reason: string): void {
-    this.#handler.onRefused?.(this, 400, reason);
+  onRefused(status: number, reason: string): void {
+    this.#handler.onRefused?.(this, status, reason);
   }
 
   onClosed(): void {
