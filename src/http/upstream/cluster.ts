@@ -256,6 +256,11 @@ export class Cluster implements HostSetOwner {
       }
     }
     this.#set.configure(destination);
+    // Limits may be wider, and time-outs shorter.
+    this.onRoom();
+    if (old.limits.idleTimeoutMs !== destination.limits.idleTimeoutMs) {
+      for (const pool of this.pools) pool.onIdleTimeout();
+    }
   }
 
   /** The proxy is leaving: connections are not kept any more, and idle ones end. Requests still go through. */

@@ -16,6 +16,8 @@ import type { Host, HostTunnel } from "./host.ts";
 import { serverNameProblem } from "./server_name.ts";
 import { type UpstreamError, upstreamError } from "./types.ts";
 
+const HOST_NAME = /^[A-Za-z0-9*._-]+$/;
+
 /** What will be spoken on a connection: also its ALPN where there is TLS. `raw` offers none. */
 export type Application = "h2" | "http/1.1" | "raw";
 
@@ -131,7 +133,7 @@ export class Connecting {
     // A raw tunnel belongs to one client; one that carries HTTP will serve many, and must not name the first.
     if (this.#client !== null) {
       headers.push(["forwarded", encodeForwarded(this.#client.address, this.#client.port, service?.hostname)]);
-    } else if (service) headers.push(["forwarded", `host=${service.hostname}`]);
+    } else if (service && HOST_NAME.test(service.hostname)) headers.push(["forwarded", `host=${service.hostname}`]);
     headers.push(["traceparent", newTraceparent()]);
     const { address, port, authority, expectedIds } = tunnel;
     this.#step = this.#cluster.tunnels.connect(

@@ -315,6 +315,13 @@ export class HttpPool {
     });
   }
 
+  /** The idle time-out is another. */
+  onIdleTimeout(): void {
+    this.#sweep?.cancel();
+    this.#sweep = null;
+    if (this.cluster.destination.limits.idleTimeoutMs > 0) this.#endIdle();
+  }
+
   #endIdle(): void {
     const { idleTimeoutMs } = this.cluster.destination.limits;
     const now = this.cluster.reactor.now;

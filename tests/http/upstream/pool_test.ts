@@ -322,6 +322,24 @@ Deno.test("clusters: another configuration keeps hosts and connections; another 
   });
 });
 
+Deno.test("clusters: wider limits let those who wait go on, and a shorter idle time-out holds for connections that are there", async () => {
+  await withLab(async (parts) => {
+    const { server, clusters, apply } = parts;
+    apply(limits({ maxConnections: 1 }));
+    server.answer = () => null;
+    const recorders = begin(parts, 2);
+    await eventually(() => assert.equal(server.waiting, 1));
+    assert.equal(server.connections.length, 1);
+    apply(limits({ maxConnections: 2 }));
+    await eventually(() => assert.equal(server.waiting, 2));
+    server.release();
+    await Promise.all(recorders.map(({ done }) => done));
+    apply(limits({ idleTimeoutMs: 30 }));
+    await eventually(() => assert.equal(server.openConnections, 0));
+    assert.ok(clusters.get(NAME)!.counters.upstream_cx_overflow > 0);
+  });
+});
+
 Deno.test("clusters: shutdown ends idle connections and lets active ones end", async () => {
   await withLab(async (parts) => {
     const { server, clusters } = parts;
