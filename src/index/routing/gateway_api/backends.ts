@@ -22,21 +22,25 @@ export function resolveBackend(
   if (!hostname && !entry && !core) {
     return { reason: "InvalidKind", message: `referencing unsupported backendRef: group "${group}" kind "${kind}"` };
   }
-  // A host name is global: anybody may send to it, as without a route.
   const from = { group: GATEWAY_GROUP, kind: route.kind, namespace: route.namespace };
-  if (!hostname && !world.grants.permits(from, { group, kind, namespace, name })) {
-    return {
-      reason: "RefNotPermitted",
-      message:
-        `backendRef ${name}/${namespace} not accessible to a ${route.kind} in namespace "${route.namespace}" (missing a ReferenceGrant?)`,
-    };
-  }
+  const refused = (owner: string): Fault => ({
+    reason: "RefNotPermitted",
+    message:
+      `backendRef ${name}/${owner} not accessible to a ${route.kind} in namespace "${route.namespace}" (missing a ReferenceGrant?)`,
+  });
+  if (!hostname && !world.grants.permits(from, { group, kind, namespace, name })) return refused(namespace);
   let service: RoutableService | undefined;
   if (core) service = world.services.get(`${namespace}/${name}.${namespace}.svc.${clusterDomain}`);
   else if (hostname) service = world.services.byHost(name.toLowerCase(), route.namespace, world.ambient);
   else service = world.services.entry(namespace, name);
   if (!service) {
     return { reason: "BackendNotFound", message: `backend(${hostname ? name : `${namespace}/${name}`}) not found` };
+  }
+  // Whose host it is decides, as for a Service by its name (Istio asks for no grant here): the proxy connects with its own identity, which
+  // may reach what the author of the route may not.
+  if (hostname) {
+    const { kind, namespace, name } = service, group = kind === "Service" ? "" : ISTIO_GROUP;
+    if (!world.grants.permits(from, { group, kind, namespace, name })) return refused(namespace);
   }
   if (port === undefined) {
     return { reason: "BackendNotFound", message: `backend(${service.hostname}): port is required in backendRef` };
