@@ -595,7 +595,9 @@ export class Exchange
   }
 
   #acquireRetry(): boolean {
-    return this.#holdsRetry = this.cluster!.acquireRetry();
+    this.#holdsRetry = this.cluster!.acquireRetry();
+    if (!this.#holdsRetry) this.#flag("UO");
+    return this.#holdsRetry;
   }
 
   /** A kept connection that had ended before its use says nothing about the host: an idempotent request goes out again. */

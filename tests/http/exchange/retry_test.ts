@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { DEFAULT_RETRY, type RetryPolicy } from "../../../src/model/mod.ts";
+import { DEFAULT_LIMITS, DEFAULT_RETRY, type RetryPolicy } from "../../../src/model/mod.ts";
 import {
   closedPort,
   connect,
@@ -253,6 +253,23 @@ Deno.test("retry: per-try time-outs that use everything up are 504", async () =>
     }, async (lab) => {
       assert.match(await get(lab.port, "/"), /^HTTP\/1.1 504 [\s\S]*upstream request timeout$/);
       assert.match(lab.log[0], / 504 URX,UT upstream_per_try_timeout /);
+    });
+  } finally {
+    await backend.close();
+  }
+});
+
+Deno.test("retry: a destination with as many retries as it may have gets no more", async () => {
+  const seen: string[] = [];
+  const backend = answering([answer(503, "first"), answer(200)], seen);
+  try {
+    await withLab({
+      resources: toWeb(retrying({ on: ["5xx"] })),
+      destinations: [destination("web", [backend.port], { limits: { ...DEFAULT_LIMITS, maxRetries: 0 } })],
+    }, async (lab) => {
+      assert.match(await get(lab.port, "/"), /^HTTP\/1.1 503 [\s\S]*first$/);
+      assert.match(lab.log[0], / 503 UO via_upstream /);
+      assert.equal(seen.length, 1);
     });
   } finally {
     await backend.close();
