@@ -192,6 +192,14 @@ Deno.test("a DestinationRule is found in the proxy's namespace, then the service
       GATEWAY,
       { kind: "Service", metadata: { name: "s", namespace: "apps" }, spec: { ports: [{ port: 80 }] } },
       {
+        kind: "ReferenceGrant",
+        metadata: { name: "g", namespace: "apps" },
+        spec: {
+          from: [{ group: "gateway.networking.k8s.io", kind: "HTTPRoute", namespace: "default" }],
+          to: [{ group: "", kind: "Service" }],
+        },
+      },
+      {
         kind: "HTTPRoute",
         metadata: { name: "r", namespace: "default" },
         spec: {
@@ -248,4 +256,51 @@ Deno.test("readRoutingSettings takes what it can, and becomes no laxer for what 
     readRoutingSettings({ pathNormalization: { normalization: "DEFAULT" } }).settings.l7.pathNormalization,
     "BASE",
   );
+});
+
+Deno.test("VirtualServices for one host at a gateway: what takes every request comes last, whoever is older", () => {
+  const virtual = (name: string, creationTimestamp: string, matches: readonly unknown[]) => ({
+    kind: "VirtualService",
+    metadata: { name, namespace: "default", creationTimestamp },
+    spec: {
+      hosts: ["a.example.com"],
+      gateways: ["gw"],
+      http: matches.map((match, i) => ({
+        name: `${i}`,
+        ...(match ? { match: [match] } : {}),
+        directResponse: { status: 200 },
+      })),
+    },
+  });
+  const { inputs, ambient } = routingWorld([
+    {
+      kind: "Gateway",
+      apiVersion: "networking.istio.io/v1",
+      metadata: { name: "gw", namespace: "default" },
+      spec: {
+        selector: { istio: "ingressgateway" },
+        servers: [{ port: { number: 8080, name: "http", protocol: "HTTP" }, hosts: ["*"] }],
+      },
+    },
+    virtual("old", "2026-01-01T00:00:00Z", [{ uri: { exact: "/old" } }, undefined, { uri: { exact: "/never" } }]),
+    virtual("new", "2026-01-02T00:00:00Z", [
+      { uri: { prefix: "/new" } },
+      { uri: { prefix: "/" }, headers: { a: {} } },
+      { uri: { prefix: "/" }, method: { exact: "PUT" } },
+    ]),
+  ]);
+  const target = {
+    kind: "gateway" as const,
+    namespace: "default",
+    labels: { istio: "ingressgateway" },
+    serviceAccount: "gw",
+  };
+  const [host] = new RoutingIndex(inputs, ambient).proxyConfig(target).filter(({ kind }) => kind === "virtualHost");
+  assert.deepEqual((host as VirtualHost).routes.map(({ match }) => [match.path?.value, match.headers.length]), [
+    ["/old", 0],
+    ["/new", 0],
+    ["/", 1],
+    ["/", 0],
+    [undefined, 0],
+  ]);
 });

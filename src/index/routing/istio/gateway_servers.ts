@@ -1,6 +1,6 @@
 // The servers of Istio Gateways that select one proxy -> listeners and virtual hosts. Gateways may share ports.
 
-import type { L7Listener, ProxyResource, VirtualHost } from "../../../model/l7.ts";
+import type { L7Listener, ProxyResource, Route, VirtualHost } from "../../../model/l7.ts";
 import { selects } from "../../labels.ts";
 import type { DestinationSet } from "../destinations.ts";
 import { intersection, specificity } from "../hostname.ts";
@@ -94,10 +94,30 @@ function virtualHosts(context: ServerContext, listener: string, port: number, bo
     name: `${listener}/${host}`,
     listener,
     hostnames: [host],
-    routes: [...virtuals].sort(([a], [b]) => a.age < b.age ? -1 : 1).flatMap(([virtual, gateways]) =>
-      httpRoutes(virtual, placeOf(context, port, gateways))
+    routes: merged(
+      [...virtuals].sort(([a], [b]) => a.age < b.age ? -1 : 1).map(([virtual, gateways]) =>
+        httpRoutes(virtual, placeOf(context, port, gateways))
+      ),
     ),
   }));
+}
+
+/** Routes of several VirtualServices for one host: what takes every request comes after the others' routes, the oldest's first. */
+function merged(lists: readonly (readonly Route[])[]): readonly Route[] {
+  if (lists.length === 1) return lists[0];
+  const some: Route[] = [], any: Route[] = [];
+  for (const routes of lists) {
+    const last = routes.findIndex(takesAll);
+    some.push(...last < 0 ? routes : routes.slice(0, last));
+    if (last >= 0) any.push(routes[last]);
+  }
+  return [...some, ...any];
+}
+
+function takesAll({ match }: Route): boolean {
+  const { path, headers, query, ...others } = match;
+  return (path === undefined || (path.kind === "prefix" && path.value === "/")) && headers.length === 0 &&
+    query.length === 0 && Object.values(others).every((value) => value === undefined);
 }
 
 /** A port in plain text: one listener for all Gateways, and one for names that are sent on to https. */
