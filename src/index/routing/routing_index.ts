@@ -18,6 +18,9 @@ interface Known<T> {
   readonly version: number;
 }
 
+/** Changes after which a proxy that nobody asks about is forgotten. */
+const FORGET_AFTER = 256;
+
 /**
  * What every L7 proxy is told, and what authors of routes are told. Flush the ambient index first; after any change of an input, of the
  * ambient index or of the facts call `changed`, then ask for what is needed. Parsed objects are remembered by their identity, so that
@@ -47,6 +50,11 @@ export class RoutingIndex {
   changed(): void {
     this.#world = undefined;
     this.#version++;
+    // Who has not been asked about for so long is gone.
+    if (this.#version % FORGET_AFTER !== 0) return;
+    for (const [key, { version }] of this.#configs) {
+      if (version < this.#version - FORGET_AFTER) this.#configs.delete(key);
+    }
   }
 
   /** The configuration of one proxy, sorted by key. The same array while nothing of it has changed. */
@@ -57,11 +65,6 @@ export class RoutingIndex {
     const next = keep(known, [this.#settings.l7, ...built], proxyResourceKey, this.#version);
     this.#configs.set(key, next);
     return next.all;
-  }
-
-  /** Forgets a proxy that is no longer connected. */
-  forget(target: ProxyTarget): void {
-    this.#configs.delete(targetKey(target));
   }
 
   /** The statuses of all objects, one for each kind, name and field manager; the same objects where nothing has changed. */
