@@ -1,6 +1,6 @@
 import type { Logger } from "../telemetry/logger.ts";
 import { startApiServer } from "./api/server.ts";
-import { CLUSTER_NETWORK } from "./contracts.ts";
+import { CLUSTER_NETWORK, type PodBackend } from "./contracts.ts";
 import { startControllers } from "./controllers/mod.ts";
 import { serveControl } from "./engine_control.ts";
 import type { ClusterLayout } from "./layout.ts";
@@ -45,10 +45,13 @@ export async function runEngine({ layout, nodes, checkout, log, signal, emit }: 
   });
   const admin = server.adminKubeconfig(`https://${CLUSTER_NETWORK.fabricIp}:${CLUSTER_NETWORK.apiPort}`);
   emit({ event: "api", ...admin });
+  // Controllers start before pods can run.
+  let usage: PodBackend["usage"] = () => [];
   const stopControllers = await startControllers({
     api: server.api,
     tokens: server.tokens,
     caPem: admin.caPem,
+    usage: () => usage(),
     log: log.child("controllers"),
   });
   const names = nodeNames(layout.name, nodes);
@@ -62,6 +65,7 @@ export async function runEngine({ layout, nodes, checkout, log, signal, emit }: 
     log: log.child("runtime"),
   });
   server.setBackend(runtime.backend);
+  usage = runtime.backend.usage;
   const control = serveControl(layout.controlSocket, ({ namespace, service, port }) => {
     const object = server.api.get({ group: "", resource: "services" }, namespace, service);
     if (!object) throw new Error(`there is no Service "${namespace}/${service}"`);

@@ -1,5 +1,6 @@
 import type { Logger } from "../../telemetry/logger.ts";
-import type { ClusterApi, TokenIssuer } from "../contracts.ts";
+import type { ClusterApi, PodUsage, TokenIssuer } from "../contracts.ts";
+import { startAutoscalers } from "./autoscaler/controller.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { startDaemonSets } from "./daemonset.ts";
 import { startDeployments } from "./deployment/controller.ts";
@@ -31,6 +32,8 @@ export interface ControllerOptions {
   /** PEM of the authority that signed the API server's certificate, for `kube-root-ca.crt` and token Secrets. */
   caPem: string;
   log: Logger;
+  /** What pods use, for autoscalers. */
+  usage?: () => readonly PodUsage[];
   clock?: Clock;
   /** Aborted to stop; {@linkcode Controllers.stop} does the same and can be waited for. */
   signal?: AbortSignal;
@@ -63,16 +66,17 @@ const CONTROLLERS: readonly ((context: ControllerContext) => void)[] = [
   startTaintEviction,
   startPodGarbage,
   startDisruptionBudgets,
+  startAutoscalers,
 ];
 
 /** Makes the Service of the cluster's DNS and runs all controllers. */
 export function runControllers(options: ControllerOptions): Controllers {
-  const { api, tokens, caPem, log, clock = systemClock, signal } = options;
+  const { api, tokens, caPem, log, usage = () => [], clock = systemClock, signal } = options;
   bootstrap(api);
   const caches = new Caches(api);
   const runner = new Runner(clock, log);
   const events = new EventRecorder({ api, clock, runner, caches });
-  const context: ControllerContext = { api, caches, runner, events, clock, log, tokens, caPem };
+  const context: ControllerContext = { api, caches, runner, events, clock, log, tokens, caPem, usage };
   for (const start of CONTROLLERS) start(context);
   caches.start();
   const stop = async () => {

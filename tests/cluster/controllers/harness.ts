@@ -1,5 +1,5 @@
 import { type ApiServer, startApiServer } from "../../../src/cluster/api/server.ts";
-import type { ClusterApi, GroupResource, KubeObject } from "../../../src/cluster/contracts.ts";
+import type { ClusterApi, GroupResource, KubeObject, PodUsage } from "../../../src/cluster/contracts.ts";
 import { type Controllers, runControllers } from "../../../src/cluster/controllers/mod.ts";
 import { isActive } from "../../../src/cluster/controllers/kit/pods.ts";
 import { EVENTS, NAMESPACES, NODES, PODS } from "../../../src/cluster/controllers/kit/types.ts";
@@ -15,6 +15,8 @@ export class Harness {
   readonly caPem: string;
   /** Nodes whose heartbeat has stopped. */
   readonly silent = new Set<string>();
+  /** What pods are said to use. */
+  usage: () => PodUsage[] = () => [];
   readonly #server: ApiServer;
   readonly #log: Logger;
   #controllers: Controllers;
@@ -40,7 +42,14 @@ export class Harness {
 
   #start(): Controllers {
     const { api, tokens } = this.#server;
-    return runControllers({ api, tokens, caPem: this.caPem, log: this.#log, clock: this.clock });
+    return runControllers({
+      api,
+      tokens,
+      caPem: this.caPem,
+      log: this.#log,
+      clock: this.clock,
+      usage: () => this.usage(),
+    });
   }
 
   /** Runs the controllers until they have nothing to do. */

@@ -1,5 +1,5 @@
 import type { Logger } from "../../../telemetry/logger.ts";
-import type { ClusterApi, TokenIssuer } from "../../contracts.ts";
+import type { ClusterApi, PodUsage, TokenIssuer } from "../../contracts.ts";
 import type { Caches } from "./cache.ts";
 import type { Clock } from "../../../core/clock.ts";
 import type { EventRecorder } from "./events.ts";
@@ -16,4 +16,6 @@ export interface ControllerContext {
   readonly tokens: TokenIssuer;
   /** PEM of the authority that signed the API server's certificate. */
   readonly caPem: string;
+  /** What pods use; nothing until pods can run. */
+  readonly usage: () => readonly PodUsage[];
 }

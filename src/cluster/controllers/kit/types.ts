@@ -30,6 +30,7 @@ export const JOBS = type("batch", "v1", "jobs", "Job");
 export const CRON_JOBS = type("batch", "v1", "cronjobs", "CronJob");
 export const ENDPOINT_SLICES = type("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice");
 export const DISRUPTION_BUDGETS = type("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget");
+export const AUTOSCALERS = type("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler");
 export const LEASES = type("coordination.k8s.io", "v1", "leases", "Lease");
 export const PRIORITY_CLASSES = type("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false);
 export const CRDS = type(
