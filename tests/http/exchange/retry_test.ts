@@ -232,11 +232,11 @@ Deno.test("retry: an attempt that takes too long is given up and made again", as
   });
   try {
     await withLab({
-      resources: toWeb(retrying({ on: ["5xx"], perTryTimeoutMs: 40 }), { timeoutMs: 5000 }),
+      resources: toWeb(retrying({ on: ["5xx"], perTryTimeoutMs: 400 }), { timeoutMs: 10_000 }),
       destinations: [destination("web", [backend.port])],
     }, async (lab) => {
       assert.match(await get(lab.port, "/"), /second$/);
-      assert.match(backend.peers[0].received, /x-envoy-expected-rq-timeout-ms: 40\r\n/);
+      assert.match(backend.peers[0].received, /x-envoy-expected-rq-timeout-ms: 400\r\n/);
       await backend.peers[0].until(({ ended }) => ended, "the first attempt to be given up");
     });
   } finally {
