@@ -206,6 +206,11 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     this.transport.abort();
   }
 
+  /** Counts a request that was refused for what it says as useless (see Budget); false when that was one too many and the connection ends. */
+  countRefusal(): boolean {
+    return this.#spend(1);
+  }
+
   // --- TransportConsumer
 
   onInput(at: number, bytes: number): number {
@@ -320,6 +325,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
       if (this.#spend(1)) this.sendReset(id, h2.REFUSED_STREAM);
       return;
     }
+    if (tooLarge && !this.#spend(1)) return;
     const problem = tooLarge ? undefined : malformedHeaders(fields, "request", this.options.extendedConnect);
     if (problem !== undefined) {
       if (this.#spend(1)) this.sendReset(id, h2.PROTOCOL_ERROR);

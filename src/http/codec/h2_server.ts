@@ -76,6 +76,7 @@ export class H2ServerConnection implements ServerConnection, H2Handler {
     const head = requestFromList(headers, ended, this.options.allowConnect);
     if (head === null) {
       this.#handler.onRefused?.(this, 400, problem);
+      if (!this.h2.countRefusal()) return;
       if (problem === "CONNECT") {
         h2.connection.respond(h2, [[":status", "405"], ["content-length", "0"]], true);
       }

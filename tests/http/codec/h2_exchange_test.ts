@@ -189,6 +189,29 @@ Deno.test("an answer before the end of the request ends the stream with NO_ERROR
   }
 });
 
+/** What is sent again and again; none of it is ever a request. */
+const FLOODS: [string, (peer: RawPeer, id: number) => Uint8Array][] = [
+  ["refused lists", (peer, id) => frame(1, 5, id, peer.block(but(":path", "x")))],
+  ["malformed lists", (peer, id) => frame(1, 5, id, peer.block(but(":path", null)))],
+  ["too many fields", (peer, id) => frame(1, 5, id, bytesOf(peer.block(BASE), new Uint8Array(101).fill(0x90)))],
+  ["requests that are reset", (peer, id) => bytesOf(frame(1, 4, id, peer.block(BASE)), frame(3, 0, id, word(8)))],
+];
+
+Deno.test("floods of what is refused, or reset, end the connection", async (t) => {
+  for (const [name, make] of FLOODS) {
+    await t.step(name, async () => {
+      const server = serve({ onRequest: () => {} });
+      await withPeer(server, async (peer) => {
+        const parts: Uint8Array[] = [];
+        for (let id = 1; id < 12_000; id += 2) parts.push(make(peer, id));
+        await peer.send(bytesOf(...parts));
+        assert.equal(await peer.goaway(), 11);
+      });
+      await server.stop();
+    });
+  }
+});
+
 Deno.test("idle and standing streams are given up", async () => {
   const aborted: string[] = [];
   const server = serve({

@@ -152,13 +152,20 @@ export function proxy(upstream: () => Promise<ClientConnection>): RequestHandler
     onRequest(server) {
       upstream().then((client) => {
         if (!server.open) return client.abort();
+        let responded = false;
         const request = client.request(server.request, server.requestEnded, {
           onInformational: (_, status, fields) => server.inform(status, fields),
-          onResponse: (_, head, ended) => server.respond(head, ended),
+          onResponse: (_, head, ended) => {
+            responded = true;
+            server.respond(head, ended);
+          },
           onTrailers: (_, trailers) => server.sendTrailers(trailers),
           onFailed: (stream, error) => {
             stream.body.partner = null;
-            if (server.open) server.reply(error.code === "protocol_error" ? 502 : 503, new Fields(), error.message);
+            if (responded) server.reset();
+            else if (server.open) {
+              server.reply(error.code === "protocol_error" ? 502 : 503, new Fields(), error.message);
+            }
           },
           onFinished: () => client.drain(),
         });
