@@ -98,6 +98,11 @@ export class Connecting {
     const { reactor, options } = this.#cluster;
     const { address, port } = this.#host;
     const { netns, mark, keepalive } = options;
+    if (options.forbidden?.(address, port)) {
+      // Not before connectHost() has returned.
+      queueMicrotask(() => this.#fail("connection_failure", `"${address}:${port}" is a port of the proxy itself`));
+      return reactor.wantMicrotasks();
+    }
     // Later than our own timer, which covers every step.
     const timeoutMs = this.#timeoutMs + 1000;
     const attempt = connectTcp(reactor, { netns, mark, keepalive, address, port, timeoutMs }, (error, socket) => {

@@ -125,6 +125,8 @@ export interface ClustersOptions {
   readonly network?: string;
   /** Secrets for TLS origination by name. */
   readonly secret?: (name: string) => TlsSecret | undefined;
+  /** Where no host may be, whatever configuration or DNS says: the proxy's own pages. */
+  readonly forbidden?: (address: string, port: number) => boolean;
   readonly netns?: Netns;
   readonly mark?: number;
   readonly keepalive?: Keepalive;

@@ -18,6 +18,7 @@ import { configDump, type PortView } from "./config_dump.ts";
 import { caClient, certificateCache, runDiscovery } from "./control_plane.ts";
 import { adminHandler, readinessHandler } from "./http.ts";
 import { ownIdentity, podLabels, proxyNode, proxySelf } from "./identity.ts";
+import { OwnPorts } from "./own_ports.ts";
 import { L7Proxy } from "./proxy.ts";
 
 export interface WaypointOptions {
@@ -66,8 +67,10 @@ export async function startWaypoint({ config, env, logger, onEnd }: WaypointOpti
   const reactor = new Reactor({ logger: logger.child("reactor") });
   const certificate = () => certificates.current(identity) ?? certificates.get(identity);
   const self = () => config.instanceIp === "" ? undefined : state.workloadByAddress(config.network, config.instanceIp);
+  const own = new OwnPorts(config.instanceIp);
   const clusters = new Clusters({
     reactor,
+    forbidden: (address, port) => own.has(address, port),
     mesh: state,
     certificate,
     self,
@@ -157,6 +160,7 @@ export async function startWaypoint({ config, env, logger, onEnd }: WaypointOpti
       proxyStats: serve(config.proxyStatsAddress, statsHandler(registry)),
       hbone: proxy.tunnel?.port ?? 0,
     };
+    own.add(...Object.values(bound));
     if (proxy.tunnel) ports.push({ address: "0.0.0.0", port: bound.hbone, use: "hbone" });
     ports.push({ address: "0.0.0.0", port: bound.readiness, use: "readiness" });
     ports.push({ address: "0.0.0.0", port: bound.proxyStats, use: "stats" });

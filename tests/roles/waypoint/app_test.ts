@@ -47,6 +47,13 @@ async function withWaypoint(args: string[], run: (running: Running) => Promise<v
   }
 }
 
+function freePort(): number {
+  const probe = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = probe.addr;
+  probe.close();
+  return port;
+}
+
 async function fetchText(port: number, path: string, init?: RequestInit): Promise<{ status: number; text: string }> {
   const response = await fetch(`http://127.0.0.1:${port}${path}`, init);
   return { status: response.status, text: await response.text() };
@@ -96,6 +103,19 @@ Deno.test("the role is ready when configuration has come, shows what it was told
     assert.equal((await fetchText(ports.stats, "/metrics")).status, 200);
     assert.match((await fetchText(ports.admin, "/clusters")).text, /^web::127\.0\.0\.1:9::cx_active::0$/m);
     assert.equal((await fetchText(ports.admin, "/ready")).text, "LIVE\n");
+    // A destination that leads to the proxy's own pages reaches nothing.
+    const name = "http.81", gateway = freePort();
+    plane.configure([
+      SETTINGS,
+      listener(name, gateway),
+      virtualHost(name, [route("own")]),
+      destination("own", ports.admin),
+    ]);
+    await eventually(async () => {
+      const { status, text } = await fetchText(gateway, "/config_dump");
+      assert.equal(status, 503);
+      assert.match(text, /remote connection failure/);
+    });
     const level = await fetchText(ports.admin, "/logging?level=proxy:debug", { method: "POST" });
     assert.match(level.text, /current log level is info,proxy=debug/);
     assert.equal((await fetchText(ports.admin, "/logging?level=loud", { method: "POST" })).status, 400);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { UsageError } from "../../../src/core/usage.ts";
 import { parseArguments, readWaypointConfig } from "../../../src/roles/waypoint/config.ts";
 import { podLabels, proxyNode, proxySelf } from "../../../src/roles/waypoint/identity.ts";
+import { OwnPorts } from "../../../src/roles/waypoint/own_ports.ts";
 import { clientCertificate, subjectText } from "../../../src/roles/waypoint/client_certificate.ts";
 import { certificatesOf } from "../../../src/identity/pem.ts";
 import { idOf, issueWorkload, testCa } from "../../identity/support.ts";
@@ -101,6 +102,28 @@ Deno.test("a client's certificate is told by its hash and names; what cannot be 
   assert.equal(clientCertificate(new Uint8Array()), undefined);
   assert.equal(clientCertificate(der.subarray(0, der.length - 7)), undefined);
   assert.equal(clientCertificate(crypto.getRandomValues(new Uint8Array(300))), undefined);
+});
+
+Deno.test("OwnPorts are those of loopback and of the pod, however they are written", () => {
+  const own = new OwnPorts("10.0.0.5");
+  own.add(15000, 0);
+  for (
+    const address of [
+      "127.0.0.1",
+      "127.8.9.1",
+      "0.0.0.0",
+      "::1",
+      "::",
+      "::ffff:127.0.0.1",
+      "10.0.0.5",
+      "::ffff:10.0.0.5",
+    ]
+  ) {
+    assert.ok(own.has(address, 15000), address);
+    assert.ok(!own.has(address, 8080), address);
+  }
+  for (const address of ["10.0.0.6", "fd00::1", "example.com", ""]) assert.ok(!own.has(address, 15000), address);
+  assert.ok(!own.has("127.0.0.1", 0));
 });
 
 Deno.test("subjectText() writes names as RFC 2253 does", () => {

@@ -31,7 +31,7 @@ Deno.test("large bodies stream both ways, unchanged, on one kept connection", as
 Deno.test("HTTP/2 with prior knowledge goes through with trailers, many requests at a time", async () => {
   await withLab({ waypoint: true }, async (lab) => {
     const server = http2.createServer();
-    server.on("stream", (stream, headers) => {
+    server.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
       stream.respond({ ":status": 200, "content-type": "application/grpc", path: headers[":path"] as string }, {
         waitForTrailers: true,
       });
