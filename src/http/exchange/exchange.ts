@@ -495,7 +495,8 @@ export class Exchange
 
   #noteGrpcStatus(fields: Fields): void {
     const text = fields.get(GRPC_STATUS);
-    if (text !== undefined && /^\d{1,3}$/.test(text)) this.grpcStatus = Number(text);
+    // Numbers that gRPC does not have are "unknown" to it, and would be series without end to metrics.
+    if (text !== undefined && text !== "") this.grpcStatus = /^(\d|1[0-6])$/.test(text) ? Number(text) : 2;
   }
 
   onFinished(subject: Attempt | ServerStream): void {
