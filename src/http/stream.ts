@@ -127,7 +127,7 @@ export interface ServerConnection {
   readonly local: SocketAddress;
   readonly streams: number;
   readonly open: boolean;
-  /** Lets what runs finish: GOAWAY, or `connection: close` with the next answer. */
+  /** Lets what runs finish: GOAWAY, or `connection: close` with the next answer; an idle connection ends after a second, lest a request cross its end. */
   drain(): void;
   abort(): void;
 }

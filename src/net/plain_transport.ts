@@ -63,7 +63,13 @@ export class PlainTransport extends Transport implements Carried, Runnable {
       if (!held.push(at, bytes)) this.#conclude(flowError("out_of_memory", "the data plane's arena is full"), true);
       return;
     }
-    this.#take(at, bytes);
+    try {
+      this.#take(at, bytes);
+    } catch (thrown) {
+      // It must not reach the connection outside, which others share.
+      this.#reactor.report("a connection within a stream failed", thrown);
+      return this.#conclude(ABORTED, true);
+    }
     this.#carrier.consumed(bytes);
   }
 

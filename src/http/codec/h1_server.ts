@@ -36,6 +36,8 @@ import { lineEnd, writeAscii, writeNumber } from "./wire.ts";
 
 /** What is still to come of a request whose answer is complete is read to its end up to here, so that the connection can go on. */
 const MAX_DRAIN = 256 * 1024;
+/** How long a draining connection without a request waits for one that may be under way. */
+export const DRAIN_GRACE_MS = 1000;
 /** Room for what the codec adds to a head. */
 const ADDED = STATUS_LINE + 256;
 const encoder = new TextEncoder();
@@ -96,8 +98,9 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
   }
 
   drain(): void {
+    if (this.#draining || this.closed) return;
     this.#draining = true;
-    if (this.#current === null && !this.partialHead) this.#end();
+    if (this.#current === null) this.#watch(DRAIN_GRACE_MS);
   }
 
   abort(): void {
@@ -238,7 +241,8 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
       this.#watch(this.options.headTimeoutMs);
       return;
     }
-    this.#finished(stream, stream.keepAlive && !this.#draining && !this.#inputEnded && !stream.upgraded);
+    // Draining, too: a client that was not told `close` may have its next request under way, and is told with that.
+    this.#finished(stream, stream.keepAlive && !this.#inputEnded && !stream.upgraded);
   }
 
   #finished(stream: H1ServerStream, goOn: boolean): void {
@@ -247,6 +251,7 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
     stream.handler?.onFinished?.(stream);
     if (!goOn) return this.#end();
     this.#since = this.reactor.now;
+    if (this.#draining) this.#watch(DRAIN_GRACE_MS);
     this.resumePipeline();
   }
 
@@ -290,6 +295,7 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
       if (blocked && !this.transport.writable) {
         return this.#lost(streamError("reset", "the client does not read", "downstream"));
       }
+      if (this.#draining && !this.partialHead) return this.#end();
       const limit = this.partialHead ? options.headTimeoutMs : options.idleTimeoutMs;
       const left = (limit || NEVER) - (now - this.#since);
       if (left > 0) return this.reactor.resetTimer(this.#timer, left);

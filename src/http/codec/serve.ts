@@ -8,7 +8,7 @@ import { U8 } from "../../sys/memory.ts";
 import type { SocketAddress } from "../../sys/socket_address.ts";
 import type { HttpVersion } from "../message.ts";
 import type { ConnectionContext, RequestHandler, ServerConnection } from "../stream.ts";
-import { H1ServerConnection } from "./h1_server.ts";
+import { DRAIN_GRACE_MS, H1ServerConnection } from "./h1_server.ts";
 import { H2ServerConnection } from "./h2_server.ts";
 import { HTTP_SERVER_OPTIONS, type HttpServerOptions } from "./options.ts";
 
@@ -75,6 +75,7 @@ class UndecidedConnection implements ServerConnection, TransportConsumer {
   readonly local: SocketAddress;
   #decided: ServerConnection | null = null;
   #closed = false;
+  #draining = false;
   readonly #timer: Timer;
 
   constructor(
@@ -107,6 +108,7 @@ class UndecidedConnection implements ServerConnection, TransportConsumer {
     this.#decided = same === PREFACE.length
       ? serveHttp2(reactor, transport, context, handler, options)
       : serveHttp1(reactor, transport, context, handler, options);
+    if (this.#draining) this.#decided.drain();
     return transport.consumer!.onInput(at, bytes);
   }
 
@@ -136,7 +138,10 @@ class UndecidedConnection implements ServerConnection, TransportConsumer {
 
   drain(): void {
     if (this.#decided !== null) this.#decided.drain();
-    else this.transport.finish();
+    else {
+      this.#draining = true;
+      this.reactor.resetTimer(this.#timer, DRAIN_GRACE_MS);
+    }
   }
 
   abort(): void {

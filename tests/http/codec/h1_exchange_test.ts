@@ -229,15 +229,26 @@ Deno.test("a client that has ended its side is still answered; one that leaves w
   }
 });
 
-Deno.test("drain() finishes what runs and says so; idle connections just end", async () => {
+Deno.test("drain() finishes what runs and says so; idle connections end after a moment for what may be under way", async () => {
   const waiting = Promise.withResolvers<ServerStream>();
-  const server = serve({ onRequest: (stream) => waiting.resolve(stream) });
+  const server = serve({
+    onRequest: (stream) => {
+      if (stream.request.path === "/late") stream.reply(200, new Fields(), "late");
+      else waiting.resolve(stream);
+    },
+  });
   try {
     const idle = exchange(server.port, []);
-    await eventually(() => assert.equal(server.connections.length, 1));
+    const crossing = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+    await eventually(() => assert.equal(server.connections.length, 2));
     const busy = exchange(server.port, [GET]);
     const stream = await waiting.promise;
     for (const connection of server.connections) connection.drain();
+    await crossing.write(latin1("GET /late HTTP/1.1\r\nHost: a\r\n\r\n"));
+    const answer = new Uint8Array(1000);
+    const late = text(answer.subarray(0, (await crossing.read(answer))!));
+    assert.match(late, /^HTTP\/1.1 200 OK\r\n.*connection: close\r\n\r\nlate$/s);
+    crossing.close();
     assert.equal(await idle, "");
     stream.reply(200, new Fields(), "done");
     assert.match(await busy, /connection: close\r\n\r\ndone$/);
