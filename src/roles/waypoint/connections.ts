@@ -97,7 +97,7 @@ export class HttpConnections implements RequestHandler {
       client.connection = connection;
       this.#open.add(connection);
     }
-    const slot = client.slot ?? client.port!.choice?.find(hostOf(stream.request.authority)) ?? null;
+    const slot = client.slot ?? choose(client.port!.choice, stream.request.authority);
     const runtime = slot === null ? null : slot.current;
     // Its listener is gone: the next connection finds what is there now.
     if (runtime === null || this.#draining || this.#retiring.has(slot!.name)) connection.drain();
@@ -147,4 +147,8 @@ export class HttpConnections implements RequestHandler {
   abort(): void {
     for (const connection of [...this.#open]) connection.abort();
   }
+}
+
+function choose(choice: ListenerChoice | null, authority: string): ListenerSlot | null {
+  return choice === null ? null : choice.only ?? choice.find(hostOf(authority));
 }

@@ -10,14 +10,15 @@ import type { L7Listener } from "../../model/mod.ts";
  */
 export class ListenerChoice {
   readonly #table = new HostTable<ListenerSlot[]>();
-  readonly #only: ListenerSlot | null;
+  /** The one that takes every host, where no host has to be looked at. */
+  readonly only: ListenerSlot | null;
   readonly slots: readonly ListenerSlot[];
 
   constructor(slots: readonly ListenerSlot[]) {
     this.slots = slots;
     const [first] = slots;
     const anyName = (slot: ListenerSlot) => slot.current?.config.hostnames.includes("*") ?? false;
-    this.#only = slots.length === 1 && anyName(first) ? first : null;
+    this.only = slots.length === 1 && anyName(first) ? first : null;
     const byName = new Map<string, ListenerSlot[]>();
     for (const slot of slots) {
       for (const name of slot.current?.config.hostnames ?? []) {
@@ -31,7 +32,7 @@ export class ListenerChoice {
 
   /** @param host lower case, without port; null when no listener takes it */
   find(host: string): ListenerSlot | null {
-    if (this.#only !== null) return this.#only;
+    if (this.only !== null) return this.only;
     const group = this.#table.find(host);
     if (group === null) return null;
     if (group.length > 1) {
