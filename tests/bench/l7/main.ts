@@ -151,12 +151,15 @@ async function withPeers(
 async function memory(peers: Peer[]): Promise<void> {
   for (const peer of peers) {
     record("idle: rss", "MB", peer.name, residentMb([peer.pid]));
-    const child = spawnLoad(denoRun("load.ts", "hold", String(peer.ports.http), "1000", "/b/1024"));
-    const reader = await ready(child, "holding");
-    record("1000 connections: rss", "MB", peer.name, residentMb([peer.pid]));
-    await child.stdin.close();
-    while (!(await reader.read()).done);
-    await child.status;
+    for (const connections of [1000, 3000]) {
+      const args = ["hold", String(peer.ports.http), String(connections), "/b/1024"];
+      const child = spawnLoad(denoRun("load.ts", ...args));
+      const reader = await ready(child, "holding");
+      record(`${connections} connections: rss`, "MB", peer.name, residentMb([peer.pid]));
+      await child.stdin.close();
+      while (!(await reader.read()).done);
+      await child.status;
+    }
   }
 }
 
