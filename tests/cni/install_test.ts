@@ -192,17 +192,19 @@ Deno.test("Istio's own plugin protocol: POST /cmdadd", () =>
     await server.close();
   }));
 
-Deno.test("the plugin waits for an agent that is being started again, and the agent's own pod waits for nobody", () =>
+Deno.test("the plugin waits for an agent that is being started again, and the mesh's own pods wait for nobody", () =>
   withDirs(async (config, options) => {
     await Deno.writeTextFile(`${config.confDir}/10-net.conflist`, JSON.stringify(PRIMARY));
     // A program that would show that the script gave up.
     await installPlugin({ ...options, command: ["/bin/false"] });
     const path = `${config.runDir}/pluginevent.sock`;
     await Deno.writeTextFile(path, "");
-    const own = { ...ADD, CNI_ARGS: "K8S_POD_NAMESPACE=istio-system;K8S_POD_NAME=istio-cni-node-abc" };
     const input = JSON.stringify({ ...JSON.parse(INPUT), name: "prevResult" });
-    const done = await runPlugin(config, own, input);
-    assert.deepEqual([done.code, JSON.parse(done.stdout)], [0, PREVIOUS]);
+    for (const name of ["istio-cni-node-abc", "ztunnel-abc", "istiod-7d-abc"]) {
+      const own = { ...ADD, CNI_ARGS: `K8S_POD_NAMESPACE=istio-system;K8S_POD_NAME=${name}` };
+      const done = await runPlugin(config, own, input);
+      assert.deepEqual([done.code, JSON.parse(done.stdout)], [0, PREVIOUS]);
+    }
 
     const waiting = runPlugin(config, ADD, INPUT);
     const fresh = `${path}.new`;

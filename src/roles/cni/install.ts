@@ -95,7 +95,8 @@ const TRIES = 25, WAIT_SECONDS = 0.2;
 
 /**
  * The program on the node. Where curl is there the agent is asked directly, which takes milliseconds, and waited for while
- * it starts; a whole ambientd is started only where it does not come. The agent's own pod never waits for the agent.
+ * it starts; a whole ambientd is started only where it does not come. The mesh's own pods, which are never captured, do not
+ * wait: the agent itself, and those that would otherwise start one after the other when a node does.
  *
  * @param command undefined for the executable that lies beside the plugin
  */
@@ -118,7 +119,7 @@ input=$(cat)
 case ";$CNI_ARGS;" in
   *${quote(`;K8S_POD_NAMESPACE=${agentNamespace};`)}*)
     case ";$CNI_ARGS;" in
-      *';K8S_POD_NAME=istio-cni-node-'*)
+      *';K8S_POD_NAME=istio-cni-node-'*|*';K8S_POD_NAME=ztunnel-'*|*';K8S_POD_NAME=istiod-'*)
         result=$(printf '%s' "$input" | awk ${quote(PREVIOUS_RESULT)} 2>/dev/null)
         [ -z "$result" ] || { printf '%s' "$result"; exit 0; }
     esac
