@@ -29,7 +29,10 @@ export class ConfigStore {
   readonly #resources = new Map<string, ProxyResource>();
   readonly #secrets: Map<string, TlsSecret>;
   /** Resources that are gone for the control plane and still serve old connections, until the timer. */
-  readonly #retiring = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #retiring = new Map<
+    string,
+    { readonly resource: ProxyResource; readonly timer: ReturnType<typeof setTimeout> }
+  >();
   /** When the configuration last changed. */
   updatedAt = 0;
 
@@ -65,18 +68,16 @@ export class ConfigStore {
       if (resource.kind === "destination") destinations.push(resource);
     }
     const gone = this.#retire(removed.filter((key) => this.#resources.has(key) && !replaced.has(key)));
-    let kept = false;
-    for (const key of replaced) kept = this.#keep(key) || kept;
-    if (kept) this.#tellRetiring();
+    const left = [...gone, ...this.#keep(replaced)];
     clusters.apply(destinations, []);
     try {
-      compiler.apply(taken, gone);
+      compiler.apply(taken, left);
     } catch (error) {
       // A resource that the compiler cannot read is not told apart from the others of its update.
       const reason = describeError(error);
       rejects.push(...taken.map((resource) => ({ name: proxyResourceKey(resource), reason })));
     }
-    this.#settle(taken, gone);
+    this.#settle(taken, left);
     this.updatedAt = Date.now();
     return rejects;
   }
@@ -92,24 +93,45 @@ export class ConfigStore {
     if (listeners.size === 0) return keys;
     const retiring = new Set(gone.filter(([, resource]) => servesOnly(resource, listeners)).map(([key]) => key));
     const timer = setTimeout(() => {
-      const left = [...retiring].filter((key) => this.#retiring.get(key) === timer);
+      const left = [...retiring].filter((key) => this.#retiring.get(key)?.timer === timer);
       for (const key of left) this.#retiring.delete(key);
       this.#options.compiler.apply([], left);
       this.#settle([], left);
       this.#tellRetiring();
     }, RETIREMENT_MS);
-    for (const key of retiring) this.#retiring.set(key, timer);
+    for (const [key, resource] of gone) if (retiring.has(key)) this.#retiring.set(key, { resource, timer });
     this.#tellRetiring();
     return keys.filter((key) => !retiring.has(key));
   }
 
-  /** It is wanted again. @returns whether it was on its way out */
-  #keep(key: string): boolean {
-    const timer = this.#retiring.get(key);
-    if (timer === undefined) return false;
-    this.#retiring.delete(key);
-    if (![...this.#retiring.values()].includes(timer)) clearTimeout(timer);
-    return true;
+  /**
+   * What is wanted again stays; what belonged to a listener that is wanted again, and is not itself, goes at once.
+   *
+   * @returns keys of the latter
+   */
+  #keep(keys: ReadonlySet<string>): string[] {
+    if (this.#retiring.size === 0) return [];
+    const listeners = new Set<string>(), timers = new Set<ReturnType<typeof setTimeout>>();
+    for (const key of keys) {
+      const found = this.#retiring.get(key);
+      if (!found) continue;
+      this.#retiring.delete(key);
+      timers.add(found.timer);
+      if (found.resource.kind === "listener") listeners.add(found.resource.name);
+    }
+    if (timers.size === 0) return [];
+    const gone: string[] = [];
+    for (const [key, { resource }] of this.#retiring) {
+      const concerned = resource.kind === "virtualHost"
+        ? listeners.has(resource.listener)
+        : resource.kind === "policy" && resource.listeners.some((name) => listeners.has(name));
+      if (concerned) gone.push(key);
+    }
+    for (const key of gone) this.#retiring.delete(key);
+    for (const { timer } of this.#retiring.values()) timers.delete(timer);
+    for (const timer of timers) clearTimeout(timer);
+    this.#tellRetiring();
+    return gone;
   }
 
   #tellRetiring(): void {
@@ -128,7 +150,7 @@ export class ConfigStore {
   }
 
   close(): void {
-    for (const timer of this.#retiring.values()) clearTimeout(timer);
+    for (const { timer } of this.#retiring.values()) clearTimeout(timer);
     this.#retiring.clear();
   }
 }

@@ -223,6 +223,15 @@ Deno.test("a service that leaves its waypoint loses no request: connections are 
     // It comes back before the other connection is used again: nothing has happened to that one.
     lab.apply(resources);
     for (let i = 0; i < 2; i++) assert.doesNotMatch(await exchange(kept, request), /connection: close/i);
-    kept.close();
+    // A policy that left with it and does not come back with it holds no longer.
+    const deny = policy("deny", { action: "DENY", listeners: [REVIEWS.name], rules: [{ from: [], to: [], when: [] }] });
+    lab.apply([deny]);
+    assert.match(await exchange(kept, request), / 403 /);
+    lab.apply([], [...keys, proxyResourceKey(deny)]);
+    assert.match(await exchange(kept, request), / 403 /);
+    lab.apply(resources);
+    const again = await lab.tunnel("10.96.0.9:9080");
+    assert.match(await exchange(again, request), /hello$/);
+    for (const connection of [kept, again]) connection.close();
   });
 });
