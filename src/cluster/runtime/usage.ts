@@ -3,7 +3,7 @@ import type { PodRunner } from "./pod_runner.ts";
 import { descendants } from "./terminal.ts";
 
 /** As often as a kubelet's summary is scraped elsewhere. */
-const EVERY_MS = 15_000;
+const EVERY_MS = 15_000, FRESH_MS = 1000;
 /** Clock ticks a second in /proc, the same on every Linux that Deno runs on. */
 const TICKS = 100;
 
@@ -25,11 +25,12 @@ export class UsageMeter {
     this.#timer = setInterval(() => this.#measure(), EVERY_MS);
   }
 
-  /** Pods that have started since the last measurement are measured now, over their whole life. */
+  /** A measurement that is a second old is done again; that of a pod's first second is over its whole life. */
   read(): readonly PodUsage[] {
     const known = new Set(this.#last.map(({ namespace, pod }) => `${namespace}/${pod}`));
     const running = [...this.#runners()].filter((one) => one.sandbox);
-    if (running.some(({ pod: { metadata } }) => !known.has(`${metadata.namespace}/${metadata.name}`))) this.#measure();
+    const isNew = ({ pod: { metadata } }: PodRunner) => !known.has(`${metadata.namespace}/${metadata.name}`);
+    if (Date.now() - this.#before.atMs >= FRESH_MS || running.some(isNew)) this.#measure();
     return this.#last;
   }
 
@@ -48,7 +49,7 @@ export class UsageMeter {
         const helper = container.helper;
         if (helper === undefined) return [];
         let cpuNanocores = 0, memoryBytes = 0;
-        for (const pid of descendants(helper)) {
+        for (const pid of [helper, ...descendants(helper)]) {
           const process = readProcess(pid);
           if (!process) continue;
           const key = `${pid} ${process.startMs}`, before = this.#before.cpuMs.get(key);

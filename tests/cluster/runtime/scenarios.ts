@@ -533,6 +533,20 @@ export const SCENARIOS: Record<string, (lab: Lab) => Promise<void>> = {
     assert.throws(() => backend.attach("default", "reader", "c", options), /not running/);
   },
 
+  async "what pods use is measured by container"(lab) {
+    const busy = { name: "busy", image: "busybox", command: ["sh", "-c", "while :; do :; done"] };
+    lab.pod("worker", { containers: [busy, { ...SLEEPER, name: "idle" }] });
+    await lab.ready("worker");
+    await lab.until(() => {
+      const usage = lab.runtime.backend.usage().find((one) => one.pod === "worker");
+      assert.deepEqual([usage?.namespace, usage?.node], ["default", NODES[1]]);
+      const [worker, idle] = ["busy", "idle"].map((name) => usage!.containers.find((one) => one.name === name)!);
+      assert.ok(worker.memoryBytes > 0 && worker.memoryBytes < 64 << 20, `${worker.memoryBytes}`);
+      assert.ok(worker.cpuNanocores > idle.cpuNanocores, `${worker.cpuNanocores} ${idle.cpuNanocores}`);
+    });
+    lab.delete("worker", 0);
+  },
+
   async "a chained CNI plugin is called; while it fails the pod waits"(lab) {
     const fs = `${lab.dataDir}/nodes/${NODES[0]}/fs`, config = `${fs}/etc/cni/net.d/10-ambientd.conflist`;
     const original = Deno.readTextFileSync(config), conflist = JSON.parse(original);
