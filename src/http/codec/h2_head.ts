@@ -167,15 +167,39 @@ function cleaned(value: string): string {
   return text.trim();
 }
 
+/** A path as it may go out: filters may have made it of anything. */
+function cleanPath(path: string): string {
+  for (let i = 0; i < path.length; i++) {
+    const code = path.charCodeAt(i);
+    if (code <= 0x20 || code >= 0x7f) return cleanedPath(path);
+  }
+  return path;
+}
+
+/** Characters are bytes; what is none becomes a question mark. */
+function percent(code: number): string {
+  return code > 0xff ? "%3F" : `%${code.toString(16).toUpperCase().padStart(2, "0")}`;
+}
+
+function cleanedPath(path: string): string {
+  let text = "";
+  for (let i = 0; i < path.length; i++) {
+    const code = path.charCodeAt(i);
+    text += code > 0x20 && code < 0x7f ? path[i] : percent(code);
+  }
+  return text;
+}
+
 export function requestToList(head: RequestHead, ended: boolean): List {
+  const authority = clean(head.authority), path = cleanPath(head.path);
   const list: List = head.upgrade === ""
-    ? [[":method", head.method], [":scheme", head.scheme], [":authority", head.authority], [":path", head.path]]
+    ? [[":method", head.method], [":scheme", head.scheme], [":authority", authority], [":path", path]]
     : [
       [":method", "CONNECT"],
       [":protocol", head.upgrade],
       [":scheme", head.scheme],
-      [":authority", head.authority],
-      [":path", head.path],
+      [":authority", authority],
+      [":path", path],
     ];
   addFields(list, head.fields);
   if (head.fields.has(TE)) list.push(["te", "trailers"]);

@@ -11,7 +11,7 @@ export function writeTarget(text: string, at: number): number {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code > 0x20 && code < 0x7f) U8[at++] = code;
-    else at = writeAscii(`%${(code & 0xff).toString(16).toUpperCase().padStart(2, "0")}`, at);
+    else at = writeAscii(code > 0xff ? "%3F" : `%${code.toString(16).toUpperCase().padStart(2, "0")}`, at);
   }
   return at;
 }

@@ -362,6 +362,27 @@ Deno.test("WebSocket crosses versions by extended CONNECT (RFC 8441)", async (t)
   await upstream.stop();
 });
 
+Deno.test("a path that filters have made of anything cannot break out of its line", async () => {
+  const seen: string[] = [];
+  const upstream = serve(echo(seen));
+  for (const up of ["h1", "h2"] as const) {
+    const forward = proxy(() => connect(front.reactor, upstream.port, up));
+    const front = serve({
+      onRequest(stream) {
+        stream.request.path = "/a b\r\nHost: c\r\n\r\n\u00e4\u0141";
+        stream.request.authority = "b.example";
+        forward.onRequest(stream);
+      },
+    });
+    const received = await exchange(front.port, ["GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"]);
+    assert.match(received, /^HTTP\/1.1 200 /);
+    await front.stop();
+  }
+  const path = "/a%20b%0D%0AHost:%20c%0D%0A%0D%0A%E4%3F";
+  assert.deepEqual(seen, [`GET b.example ${path} [] `, `GET b.example ${path} [] `]);
+  await upstream.stop();
+});
+
 Deno.test("what a client cancels is given up upstream", async () => {
   let aborted = 0;
   const upstream = serve({
