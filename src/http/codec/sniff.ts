@@ -21,7 +21,7 @@ const METHOD = /^[A-Z]{1,20}$/;
 /**
  * Looks at the first bytes that a client sends, at most until `timeoutMs`, and leaves them in place: `end` is joined, or given to a
  * transport, afterwards as if nothing had been read. With `tls` come the ClientHello's server name ("" when there is none) and protocols. With `closed`
- * the end is gone. Called back once, never before this returns unless the end is gone already.
+ * the end is gone. Called back once, perhaps before this returns (a stream may hold its first bytes already).
  */
 export function sniffProtocol(
   reactor: Reactor,
