@@ -137,3 +137,42 @@ Deno.test("statuses: what was said of parents and problems that are no more is t
     { name: "HTTPRoute left", says: [] },
   ]);
 });
+
+Deno.test("statuses: kinds that nobody does say so", () => {
+  const targetRefs = [{ group: "", kind: "Service", name: "reviews" }];
+  const object = (kind: string, spec = {}) => ({
+    kind,
+    metadata: { name: "x", namespace: "default", generation: 2 },
+    spec,
+  });
+  const kinds = [
+    "RequestAuthentication",
+    "Telemetry",
+    "EnvoyFilter",
+    "WasmPlugin",
+    "TrafficExtension",
+    "ProxyConfig",
+  ];
+  const { inputs, ambient } = routingWorld([
+    ...kinds.map((kind) => object(kind, { targetRefs })),
+    object("BackendTLSPolicy", { targetRefs }),
+  ]);
+  inputs.backendTlsPolicies.set({
+    ...object("BackendTLSPolicy", { targetRefs: "?" }),
+    metadata: { name: "odd", namespace: "default" },
+  });
+  const statuses = new RoutingIndex(inputs, ambient).statuses(() => undefined);
+  for (const kind of kinds) {
+    const [status] = statuses.filter((one) => one.kind === kind);
+    assert.deepEqual(status.conditions?.map(({ type, status, reason }) => [type, status, reason]), [
+      ["Reconciled", "False", "UnsupportedValue"],
+    ]);
+    assert.match(status.conditions![0].message, new RegExp(`^${kind} is not supported: `));
+  }
+  const policies = statuses.filter(({ kind }) => kind === "BackendTLSPolicy");
+  assert.deepEqual(policies.map(({ ancestors }) => ancestors?.map(({ ancestorRef }) => ancestorRef.name)), [
+    [],
+    ["reviews"],
+  ]);
+  assert.equal(policies[1].ancestors![0].conditions[0].status, "False");
+});

@@ -58,6 +58,8 @@ async function lab(objects: Record<string, KubeObject[]>) {
       "VirtualService",
       "DestinationRule",
       "IstioGateway",
+      "BackendTLSPolicy",
+      "RequestAuthentication",
     ]
   ) {
     const store = new Store();

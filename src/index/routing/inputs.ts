@@ -9,6 +9,14 @@ export interface RoutingInputs extends IndexInputs {
   /** Read only so that their status says that they are not supported. */
   readonly tcpRoutes: Store<KubeObject>;
   readonly tlsRoutes: Store<KubeObject>;
+  /** These, too (statuses/unsupported.ts). */
+  readonly backendTlsPolicies: Store<KubeObject>;
+  readonly requestAuthentications: Store<KubeObject>;
+  readonly telemetries: Store<KubeObject>;
+  readonly envoyFilters: Store<KubeObject>;
+  readonly wasmPlugins: Store<KubeObject>;
+  readonly trafficExtensions: Store<KubeObject>;
+  readonly proxyConfigs: Store<KubeObject>;
   readonly referenceGrants: Store<KubeObject>;
   /** `networking.istio.io` Gateways. */
   readonly istioGateways: Store<KubeObject>;
@@ -28,6 +36,13 @@ export function newRoutingInputs(): RoutingInputs {
     grpcRoutes: new Store(),
     tcpRoutes: new Store(),
     tlsRoutes: new Store(),
+    backendTlsPolicies: new Store(),
+    requestAuthentications: new Store(),
+    telemetries: new Store(),
+    envoyFilters: new Store(),
+    wasmPlugins: new Store(),
+    trafficExtensions: new Store(),
+    proxyConfigs: new Store(),
     referenceGrants: new Store(),
     istioGateways: new Store(),
     virtualServices: new Store(),

@@ -16,7 +16,18 @@ export type RoutingStatusKind =
   | "AuthorizationPolicy"
   | "VirtualService"
   | "DestinationRule"
-  | "IstioGateway";
+  | "IstioGateway"
+  | UnsupportedKind;
+
+/** Kinds that are read only so that their status says that nobody does what they say. */
+export type UnsupportedKind =
+  | "BackendTLSPolicy"
+  | "RequestAuthentication"
+  | "Telemetry"
+  | "EnvoyFilter"
+  | "WasmPlugin"
+  | "TrafficExtension"
+  | "ProxyConfig";
 
 /** The status of one object. Of what is not given nothing is written. */
 export interface RoutingStatus {
@@ -36,6 +47,14 @@ export interface RoutingStatus {
   readonly addresses?: readonly { readonly type: string; readonly value: string }[];
   /** Routes: entries of our controllers. Entries of other controllers must be kept. */
   readonly parents?: readonly RouteParentStatus[];
+  /** Policies of the Gateway API: likewise. */
+  readonly ancestors?: readonly PolicyAncestorStatus[];
+}
+
+export interface PolicyAncestorStatus {
+  readonly ancestorRef: ParentReference;
+  readonly controllerName: string;
+  readonly conditions: readonly RoutingCondition[];
 }
 
 export interface ListenerStatus {

@@ -3,6 +3,7 @@
 import { describeError } from "../../core/errors.ts";
 import { sameValue } from "../../index/equal.ts";
 import {
+  type PolicyAncestorStatus,
   type RoutingCondition,
   type RoutingStatus,
   routingStatusKey,
@@ -36,6 +37,12 @@ const ISTIO_KINDS: ReadonlySet<RoutingStatusKind> = new Set([
   "VirtualService",
   "DestinationRule",
   "IstioGateway",
+  "RequestAuthentication",
+  "Telemetry",
+  "EnvoyFilter",
+  "WasmPlugin",
+  "TrafficExtension",
+  "ProxyConfig",
 ]);
 
 const OUR_CONTROLLERS: ReadonlySet<string> = new Set(Object.values(CONTROLLER));
@@ -116,6 +123,13 @@ export class RoutingStatusWriter {
     }
     if (status.addresses) wanted.addresses = status.addresses;
     if (status.listeners) wanted.listeners = this.#listeners(status, old);
+    if (status.ancestors) {
+      wanted.ancestors = this.#ancestors(status.ancestors, old);
+      const { resourceVersion } = object.metadata;
+      return sameValue(wanted.ancestors, old.ancestors ?? [])
+        ? undefined
+        : { metadata: { resourceVersion }, status: wanted };
+    }
     if (!status.parents) return same(wanted, old, status) ? undefined : { metadata: {}, status: wanted };
     wanted.parents = this.#parents(status, old);
     // The list is written as a whole: not over what another controller has written since.
@@ -137,6 +151,17 @@ export class RoutingStatusWriter {
         controllerName === parent.controllerName && sameValue(parentRef, parent.parentRef)
       );
       return { ...parent, conditions: this.#conditions(parent.conditions, known?.conditions, false) };
+    });
+    return [...before.filter(({ controllerName }) => !OUR_CONTROLLERS.has(controllerName)), ...ours];
+  }
+
+  #ancestors(ancestors: readonly PolicyAncestorStatus[], old: Json): Json[] {
+    const before = list(old.ancestors);
+    const ours = ancestors.map((one) => {
+      const known = before.find(({ ancestorRef, controllerName }) =>
+        controllerName === one.controllerName && sameValue(ancestorRef, one.ancestorRef)
+      );
+      return { ...one, conditions: this.#conditions(one.conditions, known?.conditions, false) };
     });
     return [...before.filter(({ controllerName }) => !OUR_CONTROLLERS.has(controllerName)), ...ours];
   }

@@ -47,6 +47,16 @@ export class DestinationRules {
     return undefined;
   }
 
+  /** Whether any rule for a service has a subset, whoever sees it. */
+  hasSubset({ hostname }: RoutableService, subset: string): boolean {
+    for (const hosts of this.#byNamespace.values()) {
+      for (const { host, rule } of [...hosts.get(hostname) ?? [], ...hosts.get("*") ?? []]) {
+        if (covers(host, hostname) && rule.subsets.has(subset)) return true;
+      }
+    }
+    return false;
+  }
+
   #in(namespace: string, hostname: string, proxy: string, labels: Labels): ParsedDestinationRule | undefined {
     const hosts = this.#byNamespace.get(namespace);
     if (!hosts) return undefined;

@@ -5,6 +5,7 @@ import { gatewayStatuses } from "./gateways.ts";
 import { istioStatuses } from "./istio.ts";
 import { policyStatuses } from "./policies.ts";
 import { routeStatuses } from "./routes.ts";
+import { unsupportedStatuses } from "./unsupported.ts";
 
 /** All statuses that routing says. */
 export function buildStatuses(world: World, facts: GatewayFactsOf): RoutingStatus[] {
@@ -13,5 +14,6 @@ export function buildStatuses(world: World, facts: GatewayFactsOf): RoutingStatu
     ...routeStatuses(world),
     ...policyStatuses(world),
     ...istioStatuses(world),
+    ...unsupportedStatuses(world),
   ];
 }

@@ -40,8 +40,10 @@ function missing(world: World, virtual: ParsedVirtualService): string[] {
   ];
   for (const { ref } of backends) {
     if (ref.api !== "istio" || ref.hostname === "") continue;
-    if (!world.services.byHost(ref.hostname, virtual.namespace, world.ambient)) {
-      found.add(`host ${ref.hostname} was not found`);
+    const service = world.services.byHost(ref.hostname, virtual.namespace, world.ambient);
+    if (!service) found.add(`host ${ref.hostname} was not found`);
+    else if (ref.subset && !world.destinationRules.hasSubset(service, ref.subset)) {
+      found.add(`subset ${ref.subset} of host ${ref.hostname} was not found`);
     }
   }
   for (const told of notEnforced(world, virtual)) found.add(told);
