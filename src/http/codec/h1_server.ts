@@ -152,7 +152,6 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
     stream.remoteEnded = false;
     this.beginBody(stream, BODY_RAW, -1);
     this.resumePipeline();
-    if (this.#inputEnded) this.endRawBody();
   }
 
   /** Streams: more of what nobody wants has come. */
@@ -177,8 +176,15 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
     const stream = this.#current;
     if (stream === null) return this.#end();
     if (this.readingRaw) return this.endRawBody();
-    if (stream.remoteEnded) return; // a client may end its side and wait for the answer
-    this.#lost(streamError("connection_termination", "the client ended the connection within a request", "downstream"));
+    // What is answered already still goes out. A client that waits does not end its side: one that did is gone, as for Envoy and nginx.
+    if (stream.localEnded && stream.remoteEnded) return;
+    this.#lost(
+      streamError(
+        "connection_termination",
+        "the client ended the connection before its answer was complete",
+        "downstream",
+      ),
+    );
   }
 
   // --- answers

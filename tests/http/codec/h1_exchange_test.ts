@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { fieldName, Fields, type ServerStream } from "../../../src/http/mod.ts";
 import { tap } from "../../../src/net/mod.ts";
 import { eventually } from "../../support/eventually.ts";
-import { connect, describe, echo, exchange, latin1, proxy, response, serve, text } from "./support.ts";
+import { connect, echo, exchange, latin1, proxy, response, serve, text } from "./support.ts";
 
 const GET = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
 const LAST = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -211,19 +211,36 @@ Deno.test("an answer may come before the request is complete: a little of the re
   }
 });
 
-Deno.test("a client that has ended its side is still answered; one that leaves within its request is not", async () => {
-  const aborted: string[] = [];
+Deno.test("a client that ends its side before its answer is complete is gone; what was answered already goes out", async () => {
+  const aborted: string[] = [], finished: string[] = [];
   const server = serve({
     onRequest(stream) {
-      stream.handler = { onAborted: (_, error) => aborted.push(error.code) };
-      if (stream.requestEnded) setTimeout(() => stream.reply(200, new Fields(), describe(stream)), 20);
+      const path = stream.request.path;
+      stream.handler = {
+        onAborted: (_, error) => aborted.push(`${path} ${error.code} ${error.source}`),
+        onFinished: () => finished.push(path),
+      };
+      if (path === "/now") stream.reply(200, new Fields(), "now");
+      else if (path === "/begun") stream.respond(response(200, 100), false);
     },
   });
   try {
-    assert.match(await exchange(server.port, [GET], undefined, true), /GET a \/1/);
-    const half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc";
-    assert.equal(await exchange(server.port, [half], undefined, true), "");
-    await eventually(() => assert.deepEqual(aborted, ["connection_termination"]));
+    const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+    assert.match(await exchange(server.port, [get("/now")], undefined, true), /\r\n\r\nnow$/);
+    const expected: string[] = [];
+    for (
+      const request of [
+        get("/waiting"),
+        get("/begun"),
+        "POST /half HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
+        "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+      ]
+    ) {
+      await exchange(server.port, [request], undefined, true);
+      expected.push(`${request.split(" ")[1]} connection_termination downstream`);
+      await eventually(() => assert.deepEqual(aborted, expected));
+    }
+    assert.deepEqual(finished, ["/now"]);
   } finally {
     await server.stop();
   }
