@@ -1,4 +1,4 @@
-import type { HostPort, ServicePort } from "./table.ts";
+import type { Backend, HostPort, ServicePort } from "./table.ts";
 
 /** The table that holds everything of the service proxy. */
 export const TABLE = "kube-proxy";
@@ -10,30 +10,35 @@ const MASQUERADE = "0x4000";
  * One atomic script for `nft -f -` that replaces the service rules of a network namespace.
  *
  * @param gateway source address for connections of a pod to itself through a Service
- * @param hostPorts those of the node whose rules these are
+ * @param node whose rules these are; none for the fabric, which has no backends of its own
+ * @param hostPorts those of the node
  */
 export function renderRules(
   table: readonly ServicePort[],
   gateway: string,
   hostPorts: readonly HostPort[] = [],
+  node?: string,
 ): string {
+  const local = (backends: readonly Backend[]) => backends.filter((backend) => backend.node === node);
   const services: string[] = [], unserved: string[] = [], nodePorts: string[] = [], chains: string[] = [];
   const seen = new Set<string>(), hairpins = new Set<string>();
   for (const [index, entry] of table.entries()) {
-    const { protocol, port, backends, nodePort } = entry;
+    const { protocol, port, nodePort } = entry;
+    const backends = entry.internalLocal && node ? local(entry.backends) : entry.backends;
     const keys = entry.addresses.map((ip) => `${ip} . ${protocol} . ${port}`).filter((key) => !seen.has(key));
     for (const key of keys) seen.add(key);
-    if (backends.length === 0) {
-      unserved.push(...keys);
-      continue;
-    }
     const chain = `svc-${index}`;
-    services.push(...keys.map((key) => `${key} : goto ${chain}`));
-    chains.push(`  chain ${chain} {\n    # ${comment(entry)}\n    ${balance(entry)}\n  }`);
-    if (nodePort && !seen.has(`node ${protocol} ${nodePort}`)) {
+    if (backends.length === 0) unserved.push(...keys);
+    else {
+      services.push(...keys.map((key) => `${key} : goto ${chain}`));
+      chains.push(`  chain ${chain} {\n    # ${comment(entry)}\n    ${balance(entry, backends)}\n  }`);
+    }
+    const outside = entry.externalLocal && node ? local(entry.backends) : entry.backends;
+    if (nodePort && outside.length > 0 && !seen.has(`node ${protocol} ${nodePort}`)) {
       seen.add(`node ${protocol} ${nodePort}`);
       nodePorts.push(`${protocol} . ${nodePort} : goto node-${index}`);
-      chains.push(`  chain node-${index} {\n    meta mark set meta mark | ${MASQUERADE}\n    goto ${chain}\n  }`);
+      const masquerade = entry.externalLocal ? "" : `    meta mark set meta mark | ${MASQUERADE}\n`;
+      chains.push(`  chain node-${index} {\n${masquerade}    ${balance(entry, outside)}\n  }`);
     }
     for (const { ip } of backends) hairpins.add(`${ip} . ${ip}`);
   }
@@ -89,7 +94,7 @@ ${[...hosts.values()].map((rule) => rule + "\n").join("")}    ip daddr . meta l4
 `;
 }
 
-function balance({ protocol, backends, affinity }: ServicePort): string {
+function balance({ protocol, affinity }: ServicePort, backends: readonly Backend[]): string {
   const match = `meta l4proto ${protocol}`;
   if (backends.length === 1) return `${match} dnat to ${backends[0].ip}:${backends[0].port}`;
   // Hashing the client's address keeps it with one backend for as long as the backends stay the same.

@@ -108,7 +108,8 @@ export class ServiceProxy {
     const table = withBuiltIn(serviceTable(this.#services.values(), this.#slices.values()));
     const ports: HostPort[] = hostPorts(this.#pods.values());
     await Promise.all(this.#places.map(async (place) => {
-      const script = renderRules(table, place.gateway, ports.filter(({ node }) => node === place.name));
+      const own = ports.filter(({ node }) => node === place.name);
+      const script = renderRules(table, place.gateway, own, place.pid === undefined ? undefined : place.name);
       if (this.#applied.get(place.name) === script) return;
       try {
         await applyRules(place, script);

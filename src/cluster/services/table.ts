@@ -3,6 +3,8 @@ import type { KubeObject } from "../contracts.ts";
 export interface Backend {
   readonly ip: string;
   readonly port: number;
+  /** Where it runs, if that is known. */
+  readonly node?: string;
 }
 
 /** One port of a Service with everything that leads to it. */
@@ -17,6 +19,10 @@ export interface ServicePort {
   /** The same client stays with one backend. */
   readonly affinity: boolean;
   readonly backends: readonly Backend[];
+  /** `internalTrafficPolicy: Local`: pods reach backends of their own node only. */
+  readonly internalLocal?: true;
+  /** `externalTrafficPolicy: Local`: a node port leads to backends of its own node only, which see the client's address. */
+  readonly externalLocal?: true;
 }
 
 const IPV4 = /^\d{1,3}(\.\d{1,3}){3}$/;
@@ -66,7 +72,9 @@ export function serviceTable(services: Iterable<KubeObject>, slices: Iterable<Ku
         );
         if (!target?.port) continue;
         for (const ip of endpoint.addresses ?? []) {
-          if (IPV4.test(ip)) backends.set(`${ip}:${target.port}`, { ip, port: target.port });
+          if (!IPV4.test(ip)) continue;
+          const node = endpoint.nodeName ? { node: endpoint.nodeName } : {};
+          backends.set(`${ip}:${target.port}`, { ip, port: target.port, ...node });
         }
       }
       table.push({
@@ -77,6 +85,8 @@ export function serviceTable(services: Iterable<KubeObject>, slices: Iterable<Ku
         ...(nodePort ? { nodePort } : {}),
         addresses: [...new Set(addresses)],
         affinity: spec.sessionAffinity === "ClientIP",
+        ...(spec.internalTrafficPolicy === "Local" ? { internalLocal: true as const } : {}),
+        ...(nodePort && spec.externalTrafficPolicy === "Local" ? { externalLocal: true as const } : {}),
         backends: [...backends.entries()].sort(([a], [b]) => a < b ? -1 : 1).map(([, backend]) => backend),
       });
     }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { KubeObject } from "../../../src/cluster/contracts.ts";
 import { renderRules } from "../../../src/cluster/services/nft.ts";
 import { withBuiltIn } from "../../../src/cluster/services/proxy.ts";
-import { hostPorts, serviceTable } from "../../../src/cluster/services/table.ts";
+import { hostPorts, type ServicePort, serviceTable } from "../../../src/cluster/services/table.ts";
 import { service, slice } from "./objects.ts";
 
 Deno.test("serviceTable() joins Services with the endpoints of their ports", () => {
@@ -178,4 +178,22 @@ Deno.test("hostPorts() of the pods that run, and their rules on their node", () 
   const rules = renderRules([], "10.244.0.1", table);
   assert.match(rules, /ip daddr 172\.18\.0\.2 tcp dport 8080 dnat to 10\.244\.0\.9:80\n/);
   assert.match(rules, /fib daddr type local .* udp dport 5353 dnat to 10\.244\.0\.9:53\n/);
+});
+
+Deno.test("traffic policies keep connections on the node: inside by address, from outside by node port", () => {
+  const entry: ServicePort = {
+    ...{ namespace: "default", name: "web", protocol: "tcp", port: 80, nodePort: 30080, affinity: false },
+    addresses: ["10.96.0.9"],
+    backends: [{ ip: "10.244.0.5", port: 8080, node: "n0" }, { ip: "10.244.1.5", port: 8080, node: "n1" }],
+  };
+  const of = (extra: object, node?: string) => renderRules([{ ...entry, ...extra }], "10.244.0.1", [], node);
+  assert.match(of({}, "n0"), /chain svc-0 {[^}]*10\.244\.0\.5[^}]*10\.244\.1\.5/);
+  const inside = of({ internalLocal: true }, "n0");
+  assert.match(inside, /chain svc-0 {[^}]*dnat to 10\.244\.0\.5:8080/);
+  assert.match(of({ internalLocal: true }, "n2"), /set unserved {[^}]*10\.96\.0\.9 \. tcp \. 80/);
+  assert.match(of({ internalLocal: true }), /chain svc-0 {[^}]*10\.244\.1\.5/, "the fabric is no node");
+  const outside = of({ externalLocal: true }, "n1");
+  assert.match(outside, /chain node-0 {\n {4}meta l4proto tcp dnat to 10\.244\.1\.5:8080/);
+  assert.doesNotMatch(of({ externalLocal: true }, "n2"), /chain node-0/);
+  assert.match(of({}, "n1"), /chain node-0 {\n {4}meta mark set/);
 });
