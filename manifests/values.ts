@@ -105,6 +105,15 @@ export function image(values: InstallValues): string {
 /** Components by the value of the label operator.istio.io/component, on which `uninstall` relies. */
 export type Component = "Base" | "Pilot" | "Cni" | "Ztunnel" | "IngressGateways" | "EgressGateways";
 
+/** Labels by which a later run of the same installation knows what an earlier one made. */
+export function ownerLabels(values: InstallValues): Record<string, string> {
+  return {
+    "install.operator.istio.io/owning-resource": "unknown",
+    "install.operator.istio.io/owning-resource-namespace": values.namespace,
+    "istio.io/rev": revisionLabel(values),
+  };
+}
+
 /** Labels that every object of an installation carries. */
 export function commonLabels(component: Component, name: string, values: InstallValues): Record<string, string> {
   return {
@@ -113,8 +122,7 @@ export function commonLabels(component: Component, name: string, values: Install
     "app.kubernetes.io/part-of": "istio",
     "app.kubernetes.io/version": values.version,
     "app.kubernetes.io/managed-by": "ambientd",
-    "install.operator.istio.io/owning-resource": "unknown",
-    "istio.io/rev": revisionLabel(values),
+    ...ownerLabels(values),
     "operator.istio.io/component": component,
     release: "istio",
   };

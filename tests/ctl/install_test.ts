@@ -62,6 +62,52 @@ Deno.test("ctl install twice changes nothing of what is stored", async () => {
   assert.deepEqual([...kube.objects.keys()].sort(), before);
 });
 
+Deno.test("ctl install again without a gateway removes what it made, and nothing else", async () => {
+  await using kube = new FakeKube({ autoReady: true });
+  const options = { kubeconfig: kube.kubeconfig() };
+  const gateway = (i: number, name: string, namespace = "istio-system") => [
+    `--set=components.ingressGateways[${i}].enabled=true`,
+    `--set=components.ingressGateways[${i}].name=${name}`,
+    `--set=components.ingressGateways[${i}].namespace=${namespace}`,
+  ];
+  const first = await ctl([...AMBIENT, "-y"], options);
+  const without = [...kube.objects.keys()].sort();
+  await ctl([...AMBIENT, "-y", ...gateway(0, "istio-ingressgateway"), ...gateway(1, "kept", "edge")], options);
+  const one = [...kube.objects.keys()].filter((path) => path.includes("kept"));
+  assert.ok(one.length >= 5, String(one));
+  assert.ok(kube.objects.has(`${APPS}/deployments/istio-ingressgateway`));
+
+  // The same labels but for one each: another revision's, another installation's, one that says it stays, and one that somebody made.
+  const made = kube.objects.get("/api/v1/namespaces/istio-system/services/istio-ingressgateway")!;
+  const owner = "install.operator.istio.io/owning-resource";
+  const others: Record<string, Record<string, string | undefined>> = {
+    revision: { "istio.io/rev": "canary" },
+    owner: { [owner]: "mine" },
+    namespace: { [`${owner}-namespace`]: "istio-other" },
+    stays: { [`${owner}-not-pruned`]: "true" },
+    plain: { "operator.istio.io/component": undefined },
+  };
+  for (const [name, labels] of Object.entries(others)) {
+    const merged = JSON.parse(JSON.stringify({ ...made.metadata.labels, ...labels }));
+    kube.put(`/api/v1/namespaces/istio-system/services/${name}`, {
+      ...made,
+      metadata: { ...made.metadata, name, labels: merged },
+    });
+  }
+  const again = await ctl([...AMBIENT, "-y", ...gateway(0, "kept", "edge")], options);
+  assert.equal(again.code, 0, again.err);
+  assert.deepEqual(
+    [...kube.objects.keys()].sort(),
+    [...without, ...one, ...Object.keys(others).map((name) => `/api/v1/namespaces/istio-system/services/${name}`)]
+      .sort(),
+  );
+  const told = again.out.slice(again.out.indexOf("- Pruning removed resources\n"));
+  assert.match(told, /^- Pruning removed resources\n {2}Removed Deployment\/istio-ingressgateway\.istio-system\.\n/);
+  assert.match(told, / {2}Removed Service\/istio-ingressgateway\.istio-system\.\n/);
+  assert.match(told, /\n✔ Installation complete\n/);
+  assert.doesNotMatch(first.out, /Removed/);
+});
+
 Deno.test("ctl install waits until workloads are ready, in the order in which they become so", async () => {
   await using kube = new FakeKube();
   const events: InstallEvent[] = [];

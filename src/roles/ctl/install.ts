@@ -1,4 +1,4 @@
-import type { ComponentName } from "../../../manifests/mod.ts";
+import { type ComponentName, ownerLabels } from "../../../manifests/mod.ts";
 import { describeError } from "../../core/errors.ts";
 import { CommandError } from "../../core/usage.ts";
 import { applyAll, ensureNamespace, WORKLOADS } from "./apply.ts";
@@ -6,6 +6,7 @@ import { KubeClient } from "./kube.ts";
 import type { KubeTarget } from "../../kube/target.ts";
 import { mergeSpec } from "./operator_spec.ts";
 import type { InstallProgress } from "./progress.ts";
+import { leftovers, removeInOrder } from "./prune.ts";
 import { objectName } from "./readiness.ts";
 import { render, type RenderedComponent } from "./render.ts";
 import { type Installation, resolveInstallation } from "./resolve.ts";
@@ -103,7 +104,27 @@ async function install(
   } catch (error) {
     throw tracker.failed(error);
   }
+  if (!dryRun) await prune(client, components, ownerLabels(values), progress);
   progress({ type: "complete" });
+}
+
+/** Removes what an earlier run made and this one has no more, as a gateway that was taken out of the specification. */
+async function prune(
+  client: KubeClient,
+  components: readonly RenderedComponent[],
+  owner: Readonly<Record<string, string>>,
+  progress: InstallProgress,
+): Promise<void> {
+  progress({ type: "pruning" });
+  try {
+    const objects = await leftovers(client, components.flatMap(({ objects }) => objects), owner);
+    await removeInOrder(client, objects, {
+      removed: (text) => progress({ type: "removed", text }),
+      warn: (text) => progress({ type: "note", text }),
+    });
+  } catch (error) {
+    throw new CommandError(`failed to prune: ${describeError(error)}`);
+  }
 }
 
 /** Runs one step for all components at once and says which of them failed. */

@@ -11,6 +11,9 @@ export type InstallEvent =
   | { type: "note"; text: string }
   /** The cluster has every object; what is left is to wait for them. */
   | { type: "applied" }
+  /** What an earlier installation made and this one has no more goes now. */
+  | { type: "pruning" }
+  | { type: "removed"; text: string }
   | { type: "complete" };
 
 export type InstallProgress = (event: InstallEvent) => void;
@@ -37,18 +40,20 @@ export function terminalProgress(terminal: Terminal): InstallProgress {
     clear();
     terminal.write(text + "\n");
   };
+  const working = (text: string) => {
+    if (text === last) return;
+    if (terminal.live) {
+      clear();
+      terminal.write(text);
+    } else terminal.write(text + "\n");
+    last = text;
+  };
   return (event) => {
     switch (event.type) {
       case "working": {
         const titles = event.components.map((name) => COMPONENT_TITLES[name][0]).join(", ");
         const waiting = event.waitingFor.length > 0 ? ` Waiting for ${event.waitingFor.join(", ")}` : "";
-        const text = `- Processing resources for ${titles}.${waiting}`;
-        if (titles === "" || text === last) return;
-        if (terminal.live) {
-          clear();
-          terminal.write(text);
-        } else terminal.write(text + "\n");
-        last = text;
+        if (titles !== "") working(`- Processing resources for ${titles}.${waiting}`);
         return;
       }
       case "installed": {
@@ -61,6 +66,10 @@ export function terminalProgress(terminal: Terminal): InstallProgress {
         );
       case "note":
         return line(palette.yellow(event.text));
+      case "pruning":
+        return working("- Pruning removed resources");
+      case "removed":
+        return line(event.text);
       case "complete":
         return line(`${palette.green("✔")} Installation complete`);
     }
