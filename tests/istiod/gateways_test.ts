@@ -297,6 +297,36 @@ Deno.test("what is deployed is put back, follows its parameters, and nothing of 
     assert.deepEqual([value, reason], ["False", "InvalidParameters"]);
     assert.match(message, /^cannot deploy: /);
   });
+  // Optional objects come with their overlays and go with them.
+  const optional = () =>
+    Promise.all(
+      [type.horizontalPodAutoscalers, type.podDisruptionBudgets].map(async (one) =>
+        await client.get(one, "default", "web-istio") !== undefined
+      ),
+    );
+  await client.patch(type.configMaps, "default", "options", "merge", {
+    data: {
+      deployment: "spec: { replicas: 2 }",
+      horizontalPodAutoscaler: "spec: { minReplicas: 1, maxReplicas: 3 }",
+      podDisruptionBudget: "spec: { minAvailable: 1 }",
+    },
+  });
+  await eventually(async () => assert.deepEqual(await optional(), [true, true]));
+  await client.patch(type.configMaps, "default", "options", "merge", { data: { horizontalPodAutoscaler: null } });
+  await eventually(async () => assert.deepEqual(await optional(), [false, true]));
+  await client.patch(type.configMaps, "default", "options", "merge", { data: { podDisruptionBudget: null } });
+  await eventually(async () => assert.deepEqual(await optional(), [false, false]));
+
+  // One that names its user's own proxy keeps nothing that was made for it; what is the user's stays.
+  await client.patch(GATEWAYS, "default", "web", "merge", {
+    spec: { addresses: [{ type: "Hostname", value: "elsewhere.default.svc.cluster.local" }] },
+  });
+  await eventually(async () => {
+    assert.equal(await client.get(type.deployments, "default", "web-istio"), undefined);
+    assert.equal(await client.get(type.serviceAccounts, "default", "web-istio"), undefined);
+  });
+  assert.equal((await client.get(type.services, "default", "web-istio"))?.spec.ports[0].port, 1234);
+
   await client.create(GATEWAYS, waypoint("wp"));
   await eventually(async () => assert.ok(await client.get(type.services, "default", "wp")));
 

@@ -15,7 +15,7 @@ import {
 } from "../../../kube/mod.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import { WorkQueue } from "../work_queue.ts";
-import { ANNOTATION, isManaged, LABEL, traitsOf } from "./names.ts";
+import { ANNOTATION, type GatewayClassTraits, isManaged, LABEL, namesOf, servicesOf, traitsOf } from "./names.ts";
 import { overlaysOf } from "./overlays.ts";
 import { type GatewayObjects, renderGateway, type RenderSettings } from "./render.ts";
 
@@ -49,6 +49,8 @@ export class GatewayDeployer {
   readonly #retries = new Map<string, ReturnType<typeof setTimeout>>();
   /** What was said about objects that are not ours, so that it is said once. */
   readonly #foreign = new Set<string>();
+  /** Objects that Gateways do not ask for, and that were seen not to be there. */
+  readonly #absent = new Set<string>();
 
   constructor(options: GatewayDeployerOptions) {
     this.#options = options;
@@ -117,6 +119,8 @@ export class GatewayDeployer {
   }
 
   async lead(signal: AbortSignal): Promise<void> {
+    // Others may have led meanwhile.
+    this.#absent.clear();
     this.refresh();
     await this.#queue.run(signal, (key) => this.#reconcile(key, signal), (key, error) => {
       this.#options.logger.warn("cannot deploy a Gateway", { gateway: key, error: describeError(error) });
@@ -149,7 +153,11 @@ export class GatewayDeployer {
     const gateway = inputs.gateways.get(key);
     if (!gateway || gateway.metadata.deletionTimestamp) return this.#setRefused(key, undefined);
     const traits = traitsOf(gateway, inputs.gatewayClasses);
-    if (!traits || !isManaged(gateway) || !this.#isOurs(gateway)) return this.#setRefused(key, undefined);
+    if (!traits || !this.#isOurs(gateway)) return this.#setRefused(key, undefined);
+    if (!isManaged(gateway)) {
+      await this.#withdraw(gateway, traits, signal);
+      return this.#setRefused(key, undefined);
+    }
     const found = await overlaysOf(gateway, inputs.configMaps, rootNamespace());
     if ("refused" in found) {
       logger.warn("a Gateway cannot be deployed as it asks", { gateway: key, reason: found.refused });
@@ -158,6 +166,7 @@ export class GatewayDeployer {
     const objects = renderGateway(gateway, traits, settings(), found.overlays);
     try {
       await this.#applyAll(objects, traits.controller, signal);
+      await this.#withdrawOptional(gateway, objects, signal);
     } catch (error) {
       if (!isRefusal(error)) throw error;
       // The other Gateways do not wait for one that the API will not have.
@@ -183,6 +192,50 @@ export class GatewayDeployer {
       objects.podDisruptionBudget &&
       this.#apply(RESOURCES.podDisruptionBudgets, objects.podDisruptionBudget, manager, signal),
     ]);
+  }
+
+  /** An overlay that made an object is gone, and so is the object. */
+  async #withdrawOptional(gateway: KubeObject, objects: GatewayObjects, signal: AbortSignal): Promise<void> {
+    const { name } = objects.deployment.metadata;
+    for (
+      const [type, object] of [
+        [RESOURCES.horizontalPodAutoscalers, objects.horizontalPodAutoscaler],
+        [RESOURCES.podDisruptionBudgets, objects.podDisruptionBudget],
+      ] as const
+    ) {
+      if (object) this.#absent.delete(`${type.kind}/${objectKey(object)}`);
+      else await this.#remove(type, gateway, name, signal);
+    }
+  }
+
+  /** A Gateway that has come to name a proxy of its user's no longer needs what was made for it, unless it names just that. */
+  async #withdraw(gateway: KubeObject, traits: GatewayClassTraits, signal: AbortSignal): Promise<void> {
+    const { name, serviceAccount } = namesOf(gateway, traits), { domain } = this.#options.settings();
+    const own = `${name}.${gateway.metadata.namespace}.svc`;
+    if (servicesOf(gateway, traits, domain).some((host) => host === own || host === `${own}.${domain}`)) return;
+    await this.#remove(RESOURCES.horizontalPodAutoscalers, gateway, name, signal);
+    await this.#remove(RESOURCES.podDisruptionBudgets, gateway, name, signal);
+    await this.#remove(RESOURCES.services, gateway, name, signal);
+    await this.#remove(RESOURCES.deployments, gateway, name, signal);
+    await this.#remove(RESOURCES.serviceAccounts, gateway, serviceAccount, signal);
+  }
+
+  /** Deletes what this controller made for a Gateway; asks the API once, and again when it has been made since. */
+  async #remove(type: Resource, { metadata }: KubeObject, name: string, signal: AbortSignal): Promise<void> {
+    const { client, logger } = this.#options, { namespace, uid } = metadata, key = `${type.kind}/${namespace}/${name}`;
+    if (this.#absent.has(key)) return;
+    const existing = await client.get(type, namespace, name, { signal });
+    const ours = existing?.metadata.labels?.[LABEL.managed] !== undefined &&
+      existing.metadata.ownerReferences?.some((owner) => owner.kind === "Gateway" && owner.uid === uid);
+    if (ours) {
+      await client.delete(type, namespace, name, {
+        preconditions: { uid: existing.metadata.uid },
+        propagationPolicy: "Background",
+        signal,
+      });
+      logger.info("a Gateway's object is not asked for any more", { object: key });
+    }
+    this.#absent.add(key);
   }
 
   /** What was refused may have been so for want of a right, or of room in a quota. */
@@ -218,6 +271,7 @@ export class GatewayDeployer {
       return;
     }
     this.#foreign.delete(key);
+    this.#absent.delete(key);
     try {
       await client.apply(type, object, { fieldManager, signal });
     } catch (error) {
