@@ -157,7 +157,7 @@ function operatorOf(name: string, argument: string): Operator | undefined {
     case "RESPONSE_CODE":
       return (record) => record.responseStatus;
     case "RESPONSE_FLAGS":
-      return (record) => record.flags;
+      return (record) => record.flags || "-"; // Envoy has it as text in JSON, too.
     case "RESPONSE_FLAGS_LONG":
       return (record) => record.flags.split(",").map((flag) => FLAGS_LONG[flag] ?? flag).join(",");
     case "RESPONSE_CODE_DETAILS":
