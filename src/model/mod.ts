@@ -3,3 +3,4 @@ export * from "./identity.ts";
 export * from "./policy.ts";
 export * from "./workload.ts";
 export * from "./l7.ts";
+export * from "./l7_names.ts";

@@ -304,3 +304,85 @@ Deno.test("VirtualServices for one host at a gateway: what takes every request c
     [undefined, 0],
   ]);
 });
+
+Deno.test("what proxies would leave out in silence is in the status by name", () => {
+  const told = (kind: string, spec: Record<string, unknown>, name = "x"): string => {
+    const gateway = {
+      kind: "Gateway",
+      apiVersion: "gateway.networking.k8s.io/v1",
+      metadata: { name: "gw", namespace: "default" },
+      spec: { gatewayClassName: "istio", listeners: [{ name: "http", port: 80, protocol: "HTTP" }] },
+    };
+    const object = { kind, metadata: { name, namespace: "default" }, spec };
+    const { inputs, ambient } = routingWorld([gateway, object]);
+    const [status] = new RoutingIndex(inputs, ambient).statuses(() => undefined).filter((one) => one.kind === kind);
+    const conditions = [...status?.conditions ?? [], ...status?.parents?.flatMap(({ conditions }) => conditions) ?? []];
+    return conditions.map(({ message }) => message).join("\n");
+  };
+  const direct = { directResponse: { status: 200 } };
+  const virtual = (rule: Record<string, unknown>, spec: Record<string, unknown> = {}) =>
+    told("VirtualService", { hosts: ["a.example"], http: [{ ...direct, ...rule }], ...spec });
+  const label = (labels: Record<string, string>, match = {}) => ({ match: [{ ...match, sourceLabels: labels }] });
+  const never =
+    "waypoints know app, version and the canonical labels of a source alone, so the match never holds there";
+  const bytes = "waypoints do not tell bytes apart by their source, so the match never holds there";
+  const tcp = { http: [], tcp: [{ match: [{ sourceLabels: { app: "a" } }], route: [{ destination: { host: "a" } }] }] };
+  for (
+    const [message, says] of [
+      [virtual(label({ app: "a", version: "v1", "service.istio.io/canonical-revision": "v1" })), undefined],
+      [virtual(label({ app: "a", tier: "b" })), `http[0].match[0].sourceLabels["tier"] is not supported: ${never}`],
+      [virtual(label({ tier: "b" }), { gateways: ["gw", "mesh"] }), never],
+      // A gateway knows all its own labels.
+      [virtual(label({ tier: "b" }), { gateways: ["gw"] }), undefined],
+      [virtual(label({ tier: "b" }, { gateways: ["gw"] }), { gateways: ["gw", "mesh"] }), undefined],
+      [virtual({}, tcp), `tcp[0].match[0].sourceLabels is not supported: ${bytes}`],
+      [virtual({}, { ...tcp, gateways: ["gw"] }), undefined],
+      [
+        virtual({ retries: { attempts: 1, retryOn: "5xx,retriable-headers" } }),
+        "http[0].retries.retryOn retriable-headers is not supported",
+      ],
+      [
+        virtual({ headers: { request: { set: { TE: "x" }, remove: ["connection", "host"] } } }),
+        'http[0].headers.request.set.TE is not supported: "te" belongs to the connection; ' +
+        'http[0].headers.request.remove is not supported: "connection" belongs to the connection; ' +
+        'http[0].headers.request.remove is not supported: "host" cannot be removed',
+      ],
+      [
+        virtual({ headers: { response: { add: { host: "a" } } } }),
+        "http[0].headers.response.add.host is not supported: answers have no host",
+      ],
+      [
+        virtual({ rewrite: { uriRegexRewrite: { match: "/(a)", rewrite: "/\\1\\\\" } } }),
+        undefined,
+      ],
+      [
+        virtual({ rewrite: { uriRegexRewrite: { match: "/(a)", rewrite: "/\\2" } } }),
+        'cannot use http[0].rewrite.uriRegexRewrite.rewrite="/\\\\2"',
+      ],
+      [
+        virtual({ rewrite: { uriRegexRewrite: { match: "/a", rewrite: "\\" } } }),
+        "cannot use http[0].rewrite.uriRegexRewrite.rewrite=",
+      ],
+      [
+        virtual({ directResponse: { status: 200, body: { bytes: "not base 64" } } }),
+        'cannot use http[0].directResponse.body.bytes="not base 64"',
+      ],
+      [
+        told("HTTPRoute", {
+          parentRefs: [{ name: "gw" }],
+          rules: [{
+            filters: [{
+              type: "ResponseHeaderModifier",
+              responseHeaderModifier: { set: [{ name: "Transfer-Encoding", value: "x" }], remove: ["Upgrade"] },
+            }],
+          }],
+        }),
+        'rules[0].filters[0].responseHeaderModifier.remove is not supported: "upgrade" belongs to the connection; ' +
+        'rules[0].filters[0].responseHeaderModifier.set[0] is not supported: "transfer-encoding" belongs to the connection',
+      ],
+    ] as const
+  ) {
+    if (says) assert.ok(message.includes(says), `${message}\nlacks\n${says}`);
+    else assert.doesNotMatch(message, /not supported|cannot use/);
+  }
+});

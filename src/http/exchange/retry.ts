@@ -1,31 +1,11 @@
 // Whether and when a failed attempt is made again: Envoy's conditions by name.
 
-import type { RetryPolicy } from "../../model/mod.ts";
+import { GRPC_RETRY_CONDITIONS, RETRY_CONDITIONS, type RetryPolicy } from "../../model/mod.ts";
 import { fieldName } from "../fields.ts";
 import { GRPC_STATUS } from "../filters/mod.ts";
 import type { ResponseHead } from "../message.ts";
 import type { UpstreamErrorCode } from "../upstream/types.ts";
 
-const GRPC_CONDITIONS: Readonly<Record<string, number>> = {
-  "cancelled": 1,
-  "deadline-exceeded": 4,
-  "resource-exhausted": 8,
-  "internal": 13,
-  "unavailable": 14,
-};
-
-/** The other names, but for bare status codes. `retriable-status-codes` stands for the policy's list, which holds without it. */
-const KNOWN: ReadonlySet<string> = new Set([
-  "5xx",
-  "gateway-error",
-  "reset",
-  "reset-before-request",
-  "connect-failure",
-  "refused-stream",
-  "retriable-4xx",
-  "retriable-status-codes",
-  "envoy-ratelimited",
-]);
 const STATUS = /^[1-5]\d\d$/;
 const RATE_LIMITED = fieldName("x-envoy-ratelimited");
 
@@ -68,11 +48,15 @@ export class CompiledRetry {
     this.#connectFailure = this.#reset || on.has("connect-failure");
     this.#refusedStream = on.has("refused-stream") || on.has("5xx");
     this.#rateLimited = on.has("envoy-ratelimited");
-    this.problems = [...on].filter((name) => !KNOWN.has(name) && !(name in GRPC_CONDITIONS) && !STATUS.test(name))
+    this.problems = [...on].filter((name) =>
+      !RETRY_CONDITIONS.has(name) && !(Object.hasOwn(GRPC_RETRY_CONDITIONS, name)) && !STATUS.test(name)
+    )
       .map((name) => `the retry condition "${name}" is not supported`);
     this.#statusCodes = codes;
     this.#grpc = new Set(
-      [...on].filter((name) => name in GRPC_CONDITIONS).map((name) => String(GRPC_CONDITIONS[name])),
+      [...on].filter((name) => Object.hasOwn(GRPC_RETRY_CONDITIONS, name)).map((name) =>
+        String(GRPC_RETRY_CONDITIONS[name])
+      ),
     );
   }
 

@@ -1,22 +1,10 @@
 // Header changes of routes and destinations: set, then add, then remove.
 
-import type { HeaderChanges } from "../../model/mod.ts";
+import { type HeaderChanges, UNCHANGEABLE_HEADERS } from "../../model/mod.ts";
 import { type FieldName, fieldName, type Fields } from "../fields.ts";
 import type { RequestRecord } from "../exchange/record.ts";
 import type { RequestHead } from "../message.ts";
 import { type CompiledFormat, compileFormat, formatText } from "../telemetry/log_format.ts";
-
-/** Names that only concern one connection, or frame the message: changing them would break it. */
-const UNCHANGEABLE = new Set([
-  "connection",
-  "content-length",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
 
 /** RFC 9110 token. */
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -67,7 +55,7 @@ export class CompiledHeaderChanges {
   }
 
   #allowed(name: string): boolean {
-    if (NAME.test(name) && !UNCHANGEABLE.has(name)) return true;
+    if (NAME.test(name) && !UNCHANGEABLE_HEADERS.has(name)) return true;
     this.refused.push(`"${name}" cannot be changed`);
     return false;
   }

@@ -1,6 +1,6 @@
 // The conditions of a route other than its path, compiled.
 
-import type { HeaderMatch, RouteMatch, TextMatch, Workload } from "../../model/mod.ts";
+import { type HeaderMatch, type RouteMatch, SOURCE_LABELS, type TextMatch, type Workload } from "../../model/mod.ts";
 import { type FieldName, fieldName, type Fields } from "../fields.ts";
 import { compileRegex, type WholeTextMatcher } from "./regex.ts";
 
@@ -181,16 +181,5 @@ export function queryParameter(query: string, name: string): string | undefined 
 
 /** Workload discovery tells no labels but those behind the canonical name and revision: others match nothing. */
 function workloadLabel(source: Workload | undefined, label: string): string | undefined {
-  switch (label) {
-    case "app":
-    case "app.kubernetes.io/name":
-    case "service.istio.io/canonical-name":
-      return source?.canonicalName;
-    case "version":
-    case "app.kubernetes.io/version":
-    case "service.istio.io/canonical-revision":
-      return source?.canonicalRevision;
-    default:
-      return undefined;
-  }
+  return Object.hasOwn(SOURCE_LABELS, label) ? source?.[SOURCE_LABELS[label]] : undefined;
 }

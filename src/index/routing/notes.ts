@@ -66,6 +66,11 @@ export class Fields {
     this.notes.add(`${this.at(field)} is not supported`);
   }
 
+  /** What has no effect, where requests are still served as meant. */
+  without(field: string, why = ""): void {
+    this.notes.add(`${this.at(field)} is not supported${why === "" ? "" : `: ${why}`}`);
+  }
+
   /** A text that is not longer than `most`. */
   text(field: string, fallback = "", most = 4096): string {
     const value = this.#object[field];

@@ -4,6 +4,13 @@ import { RE2JS } from "re2js";
 const MAX_LENGTH = 4096;
 const known = new Map<string, boolean>();
 
+/** Whether a text may replace what RE2's pattern found: `\1` stands for its first group, `\\` for a backslash. */
+export function isSubstitution(pattern: string, text: string): boolean {
+  if (!isRegex(pattern)) return false;
+  const groups = RE2JS.compile(pattern).groupCount();
+  return !text.replace(/\\(\\|\d)/g, (_, what) => what === "\\" || Number(what) <= groups ? "" : "\\").includes("\\");
+}
+
 /** Whether RE2 takes the pattern. */
 export function isRegex(pattern: string): boolean {
   if (pattern.length > MAX_LENGTH) return false;

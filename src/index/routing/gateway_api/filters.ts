@@ -1,6 +1,7 @@
 // Filters of HTTPRoute and GRPCRoute rules and of their backends.
 
 import type { CorsPolicy, HeaderChanges, RedirectAction, Rewrite } from "../../../model/l7.ts";
+import { UNCHANGEABLE_HEADERS } from "../../../model/l7_names.ts";
 import { readHostname } from "../hostname.ts";
 import { Fields } from "../notes.ts";
 import type { ParsedMirror } from "../rule.ts";
@@ -134,20 +135,29 @@ export function isHeaderValue(value: string): boolean {
   return !CONTROL.test(value) && value.length <= 8192;
 }
 
+/** A change of such a header is left out: the proxy writes it itself. */
+export function noteUnchangeable(fields: Fields, field: string, name: string): void {
+  if (UNCHANGEABLE_HEADERS.has(name)) fields.without(field, `"${name}" belongs to the connection`);
+}
+
 function readHeaderChanges(fields: Fields): HeaderChanges {
   const pairs = (field: string) => {
     const seen = new Map<string, string>();
     for (const one of fields.objects(field, ["name", "value"])) {
       const name = one.text("name").toLowerCase(), value = one.text("value");
       if (!isHeaderName(name) || !isHeaderValue(value) || name === "host") one.wrong("", { name, value });
+      noteUnchangeable(one, "", name);
       // Of entries whose names are the same the first counts.
-      else if (!seen.has(name)) seen.set(name, value);
+      if (!one.bad && !seen.has(name)) seen.set(name, value);
       fields.take(one);
     }
     return [...seen];
   };
   const remove = fields.texts("remove").map((name) => name.toLowerCase());
-  for (const name of remove) if (!isHeaderName(name) || name === "host") fields.wrong("remove", name);
+  for (const name of remove) {
+    if (!isHeaderName(name) || name === "host") fields.wrong("remove", name);
+    noteUnchangeable(fields, "remove", name);
+  }
   return { set: pairs("set"), add: pairs("add"), remove };
 }
 

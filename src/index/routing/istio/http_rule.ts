@@ -13,10 +13,11 @@ import {
   type RouteMatch,
   type TextMatch,
 } from "../../../model/l7.ts";
-import { isHeaderName, isHeaderValue } from "../gateway_api/filters.ts";
+import { GRPC_RETRY_CONDITIONS, RETRY_CONDITIONS, SOURCE_LABELS } from "../../../model/l7_names.ts";
+import { isHeaderName, isHeaderValue, noteUnchangeable } from "../gateway_api/filters.ts";
 import { readHostname } from "../hostname.ts";
 import { Fields, type Notes } from "../notes.ts";
-import { isRegex } from "../regex.ts";
+import { isRegex, isSubstitution } from "../regex.ts";
 import type { BackendReference, ParsedBackend, ParsedMatch, ParsedMirror, ParsedRule } from "../rule.ts";
 import { readCors } from "./cors.ts";
 import { readFault } from "./fault.ts";
@@ -29,6 +30,8 @@ export interface RuleOwner {
   readonly domain: string;
   /** What rules without a name are called after. */
   readonly name: string;
+  /** Whom the rules are for, unless a match says otherwise: `mesh`, or `namespace/name` of Gateways. */
+  readonly gateways: readonly string[];
 }
 
 const RULE_FIELDS = [
@@ -53,9 +56,7 @@ const RULE_FIELDS = [
 /** The rule; several where its matches are rewritten in different ways. */
 export function readHttpRule(value: unknown, place: string, notes: Notes, owner: RuleOwner): ParsedRule[] {
   const rule = new Fields(value ?? 0, place, notes, RULE_FIELDS);
-  const matches = rule.list("match").map((match, i) =>
-    readMatch(match, rule.at(`match[${i}]`), notes, owner.namespace)
-  );
+  const matches = rule.list("match").map((match, i) => readMatch(match, rule.at(`match[${i}]`), notes, owner));
   const usable = rule.list("match").length === 0 ? [MATCH_ANY] : matches.filter((match) => match !== undefined);
   const headers = readHeaders(rule, "headers"), rewrite = readRewrite(rule, headers.authority);
   const fault: Fault | undefined = readFault(rule), cors: CorsPolicy | undefined = readCors(rule);
@@ -113,10 +114,10 @@ const MATCH_FIELDS = [
 ];
 
 /** A match; undefined when it holds something that cannot be read: then it matches nothing. */
-function readMatch(value: unknown, place: string, notes: Notes, namespace: string): ParsedMatch | undefined {
+function readMatch(value: unknown, place: string, notes: Notes, owner: RuleOwner): ParsedMatch | undefined {
   const fields = new Fields(value ?? 0, place, notes, MATCH_FIELDS);
   // Names metrics alone.
-  if (fields.has("statPrefix")) notes.add(`${fields.at("statPrefix")} is not supported`);
+  if (fields.has("statPrefix")) fields.without("statPrefix");
   const ignoreCase = fields.flag("ignoreUriCase");
   const labels = Object.fromEntries(fields.pairs("sourceLabels"));
   const match: RouteMatch = {
@@ -129,8 +130,16 @@ function readMatch(value: unknown, place: string, notes: Notes, namespace: strin
     ...(fields.has("sourceNamespace") ? { sourceNamespace: fields.text("sourceNamespace") } : {}),
     ...(Object.keys(labels).length > 0 ? { sourceLabels: labels } : {}),
   };
-  const gateways = fields.texts("gateways").map((one) => gatewayName(one, namespace));
+  const gateways = fields.texts("gateways").map((one) => gatewayName(one, owner.namespace));
   const port = fields.count("port", 1, 65535);
+  if ((gateways.length > 0 ? gateways : owner.gateways).includes("mesh")) {
+    for (const label of Object.keys(labels).filter((label) => !Object.hasOwn(SOURCE_LABELS, label))) {
+      fields.without(
+        `sourceLabels["${label}"]`,
+        "waypoints know app, version and the canonical labels of a source alone, so the match never holds there",
+      );
+    }
+  }
   return fields.bad ? undefined : {
     match,
     rank: [],
@@ -216,6 +225,8 @@ function readHeaders(owner: Fields, field: string): Headers {
           return [];
         }
         if (!isHeaderName(header) || !isHeaderValue(value)) part.wrong(name, { [written]: value });
+        else if (side === "response" && header === "host") part.without(`${name}.${written}`, "answers have no host");
+        noteUnchangeable(part, `${name}.${written}`, header);
         return [[header, value]];
       });
     const result = {
@@ -223,7 +234,11 @@ function readHeaders(owner: Fields, field: string): Headers {
       add: pairs("add"),
       remove: part.texts("remove").map((one) => one.toLowerCase()),
     };
-    for (const name of result.remove) if (!isHeaderName(name)) part.wrong("remove", name);
+    for (const name of result.remove) {
+      if (!isHeaderName(name)) part.wrong("remove", name);
+      else if (name === "host") part.without("remove", '"host" cannot be removed');
+      noteUnchangeable(part, "remove", name);
+    }
     fields.take(part);
     return result;
   };
@@ -249,7 +264,11 @@ function readRewrite(owner: Fields, authorityHeader: string | undefined): ReadRe
   const fields = owner.object("rewrite", ["uri", "authority", "uriRegexRewrite"]);
   const regex = fields.object("uriRegexRewrite", ["match", "rewrite"]), pattern = regex.text("match");
   const authority = fields.text("authority") || authorityHeader;
-  if (fields.has("uriRegexRewrite") && (pattern === "" || !isRegex(pattern))) regex.wrong("match", pattern);
+  if (fields.has("uriRegexRewrite")) {
+    const substitution = regex.text("rewrite");
+    if (pattern === "" || !isRegex(pattern)) regex.wrong("match", pattern);
+    else if (!isSubstitution(pattern, substitution)) regex.wrong("rewrite", substitution);
+  }
   for (const text of [fields.text("uri"), authority ?? "", regex.text("rewrite")]) {
     if (!isHeaderValue(text)) fields.wrong("", text);
   }
@@ -292,9 +311,14 @@ function readDirect(owner: Fields): ParsedRule["direct"] {
   const status = fields.count("status", 200, 599);
   if (status === undefined) fields.wrong("status", fields.raw("status"));
   const binary = body.has("bytes"), text = body.text(binary ? "bytes" : "string", "", 1024 * 1024);
+  if (binary && !isBase64(text)) body.wrong("bytes", text);
   fields.take(body);
   owner.take(fields);
   return { kind: "direct", status: status ?? 500, body: text, ...(binary ? { binary } : {}) };
+}
+
+function isBase64(text: string): boolean {
+  return /^[A-Za-z0-9+/]*={0,2}$/.test(text) && text.length % 4 === 0;
 }
 
 /** A `destination`. */
@@ -339,24 +363,8 @@ function readMirrors(rule: Fields, owner: RuleOwner): ParsedMirror[] {
   return [{ ref: readDestination(rule, "mirror", owner), millionths: share }, ...mirrors];
 }
 
-const RETRY_ON = new Set([
-  "5xx",
-  "gateway-error",
-  "reset",
-  "reset-before-request",
-  "connect-failure",
-  "envoy-ratelimited",
-  "retriable-4xx",
-  "refused-stream",
-  "retriable-status-codes",
-  "retriable-headers",
-  "http3-post-connect-failure",
-  "cancelled",
-  "deadline-exceeded",
-  "internal",
-  "resource-exhausted",
-  "unavailable",
-]);
+/** Conditions of Envoy's that never come true here: proxies speak no HTTP/3 to backends, and nobody can name headers to retry by. */
+const NEVER = new Set(["retriable-headers", "http3-post-connect-failure"]);
 
 function readRetries(rule: Fields): RetryPolicy | undefined {
   if (!rule.has("retries")) return undefined;
@@ -371,7 +379,8 @@ function readRetries(rule: Fields): RetryPolicy | undefined {
   const on: string[] = [], statusCodes: number[] = [];
   for (const one of fields.text("retryOn").split(",").map((text) => text.trim()).filter(Boolean)) {
     if (/^[1-5]\d\d$/.test(one)) statusCodes.push(Number(one));
-    else if (RETRY_ON.has(one)) on.push(one);
+    else if (RETRY_CONDITIONS.has(one) || Object.hasOwn(GRPC_RETRY_CONDITIONS, one)) on.push(one);
+    else if (NEVER.has(one)) fields.without(`retryOn ${one}`);
     else fields.wrong("retryOn", one);
   }
   const policy: RetryPolicy = {

@@ -24,9 +24,7 @@ export interface StreamMatch {
 /** What cannot be read, or is not supported, makes a match match nothing, and a rule have no backends: its connections are closed. */
 export function readStreamRule(value: unknown, place: string, notes: Notes, owner: RuleOwner): ParsedStreamRule {
   const rule = new Fields(value ?? 0, place, notes, ["match", "route"]);
-  const matches = rule.list("match").flatMap((match, i) =>
-    readMatch(match, rule.at(`match[${i}]`), notes, owner.namespace)
-  );
+  const matches = rule.list("match").flatMap((match, i) => readMatch(match, rule.at(`match[${i}]`), notes, owner));
   const routes = rule.objects("route", ["destination", "weight"]);
   const backends = routes.map((route) => ({
     ref: readDestination(route, "destination", owner),
@@ -43,7 +41,7 @@ export function readStreamRule(value: unknown, place: string, notes: Notes, owne
 /** No gateway has this name. */
 const NOTHING: StreamMatch = { gateways: [""], sniHosts: [], sourceLabels: {} };
 
-function readMatch(value: unknown, place: string, notes: Notes, namespace: string): StreamMatch[] {
+function readMatch(value: unknown, place: string, notes: Notes, owner: RuleOwner): StreamMatch[] {
   const fields = new Fields(value ?? 0, place, notes, [
     "port",
     "gateways",
@@ -56,9 +54,16 @@ function readMatch(value: unknown, place: string, notes: Notes, namespace: strin
     if (host === undefined) fields.wrong("sniHosts", text);
     return host === undefined ? [] : [host];
   });
-  const gateways = fields.texts("gateways").map((one) => gatewayName(one, namespace)),
+  const gateways = fields.texts("gateways").map((one) => gatewayName(one, owner.namespace)),
     port = fields.count("port", 1, 65535);
   const sourceLabels = Object.fromEntries(fields.pairs("sourceLabels"));
+  if ((gateways.length > 0 ? gateways : owner.gateways).includes("mesh")) {
+    for (const field of ["sourceLabels", "sourceNamespace"]) {
+      if (fields.has(field)) {
+        fields.without(field, "waypoints do not tell bytes apart by their source, so the match never holds there");
+      }
+    }
+  }
   if (fields.bad) return [];
   return [{
     sniHosts,

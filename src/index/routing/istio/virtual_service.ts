@@ -66,14 +66,15 @@ function parse(object: KubeObject, domain: string, find: FindDelegate): ParsedVi
     else hosts.push(host.includes(".") || host === "*" ? host : `${host}.${namespace}.svc.${domain}`);
   }
   const gateways = fields.texts("gateways").map((one) => gatewayName(one, namespace));
-  const context = { namespace, domain, name: `${namespace}.${name}` };
+  const bound = gateways.length > 0 ? gateways : ["mesh"];
+  const context = { namespace, domain, name: `${namespace}.${name}`, gateways: bound };
   return {
     namespace,
     name,
     generation,
     age: `${creationTimestamp} ${namespace}/${name}`,
     hosts,
-    gateways: gateways.length > 0 ? gateways : ["mesh"],
+    gateways: bound,
     exportTo: fields.has("exportTo") ? fields.texts("exportTo") : undefined,
     http: fields.list("http").flatMap((rule, i) =>
       withDelegate(rule, namespace, find, notes, `http[${i}]`).flatMap(({ rule, place, owner }) =>
