@@ -13,6 +13,7 @@ import {
 import { sysError } from "../sys/errno.ts";
 import { libc } from "../sys/libc.ts";
 import { allocate, BASE, I32 } from "../sys/memory.ts";
+import { releaseText } from "../sys/text_pages.ts";
 import { hostPolls, REACTOR_MARK } from "./host_loop.ts";
 import { trimChunks } from "./byte_queue.ts";
 import { type Timer, Timers } from "./timers.ts";
@@ -49,6 +50,9 @@ const QUIET_MS = 20;
 const TURN_MS = 10;
 /** Turns that I/O asks for are at least this far apart, or a chatty peer of the control plane would take half the time. */
 const IO_TURN_MS = 0.5;
+
+/** When a quiet reactor lets go of code that it does not use: soon after the start, then at most this often, once it has been busy again. */
+const FIRST_TEXT_RELEASE_MS = 2000, TEXT_RELEASE_MS = 10_000, BUSY_BATCHES = 200;
 
 /** Slots in epoll data that stand for no {@linkcode Pollable}. */
 const WAKEUP_SLOT = -1, HOST_SLOT = -2;
@@ -90,6 +94,9 @@ export class Reactor {
   readonly #hostPolls: number[];
   #lastActive = performance.now();
   #closed = false;
+  #textDue = performance.now() + FIRST_TEXT_RELEASE_MS;
+  /** No release before there have been so many batches. */
+  #textBatches = 0;
 
   /** Waits that have ended so far: an idle reactor adds none. */
   batches = 0;
@@ -341,7 +348,7 @@ export class Reactor {
   /** Waits in another thread until an event, a timer or {@linkcode wake}. */
   async #sleep(): Promise<void> {
     trimChunks();
-    const wait = this.#timers.untilNext(this.now);
+    const wait = this.#releaseText(this.#timers.untilNext(this.now));
     if (this.#again.length > 0 || this.#stopping) return;
     this.#asleepUntil = wait < 0 ? Infinity : this.now + wait;
     // Deno waits for itself meanwhile.
@@ -351,6 +358,17 @@ export class Reactor {
     this.#watchHost(true);
     this.now = performance.now();
     if (this.#batch(count)) this.#lastActive = this.now;
+  }
+
+  /** Lets go of code that only starting, or a burst, needed when that is due; shortens a wait so that it will be. */
+  #releaseText(wait: number): number {
+    if (this.batches < this.#textBatches) return wait;
+    const left = Math.ceil(this.#textDue - this.now);
+    if (left > 0) return wait < 0 ? left : Math.min(wait, left);
+    releaseText();
+    this.#textDue = this.now + TEXT_RELEASE_MS;
+    this.#textBatches = this.batches + BUSY_BATCHES;
+    return wait;
   }
 
   /**

@@ -103,11 +103,15 @@ async function runLoad(lab: Lab, args: string[]): Promise<any> {
   return JSON.parse(text);
 }
 
+/** Memory is what stays after a burst, not what the burst itself touched: measured once it has been quiet for so long. */
+const settled = () => new Promise((resolve) => setTimeout(resolve, 11_000));
+
 async function measure(lab: Lab, pair: Pair): Promise<void> {
   const wanted = (group: string) => !only || only.includes(group);
   if (wanted("memory") && pair.pids.length > 0) {
     const child = spawn(lab.client, command("hold", "1000"));
     const reader = await ready(child, "holding");
+    await settled();
     record("memory, 1000 connections", "MB", pair.name, residentMb(pair.pids));
     await child.stdin.close();
     while (!(await reader.read()).done);
@@ -140,7 +144,10 @@ try {
     for (const start of starts) {
       const pair = await start();
       try {
-        if (pair.pids.length > 0) record("memory, idle", "MB", pair.name, residentMb(pair.pids));
+        if (pair.pids.length > 0 && (!only || only.includes("memory"))) {
+          await settled();
+          record("memory, idle", "MB", pair.name, residentMb(pair.pids));
+        }
         // Proxies run for weeks: what a compiler does in their first second is not what this measures.
         if (pair.pids.length > 0) { for (const args of WARM_UP) await runLoad(lab, args); }
         await measure(lab, pair);

@@ -148,13 +148,20 @@ async function withPeers(
   }
 }
 
+/** Memory is what stays after a burst, not what the burst itself touched: measured once it has been quiet for so long. */
+const SETTLE_MS = 11_000;
+
+const settled = () => new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+
 async function memory(peers: Peer[]): Promise<void> {
+  await settled();
   for (const peer of peers) {
     record("idle: rss", "MB", peer.name, residentMb([peer.pid]));
     for (const connections of [1000, 3000]) {
       const args = ["hold", String(peer.ports.http), String(connections), "/b/1024"];
       const child = spawnLoad(denoRun("load.ts", ...args));
       const reader = await ready(child, "holding");
+      await settled();
       record(`${connections} connections: rss`, "MB", peer.name, residentMb([peer.pid]));
       await child.stdin.close();
       while (!(await reader.read()).done);
