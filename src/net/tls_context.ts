@@ -5,12 +5,18 @@ import { openssl, opensslReason } from "../sys/openssl.ts";
 /** Which side of the handshake a context serves. */
 export type TlsRole = "client" | "server";
 
-/** What a TLS context is made from. */
-export interface TlsMaterial {
+/** A certificate with its key. */
+export interface TlsCertificate {
   /** Leaf, then intermediates; "" for a client that shows no certificate. */
   chainPem: string;
   /** PKCS#8 or SEC1; "" without a certificate. */
   keyPem: string;
+}
+
+/** What a TLS context is made from. */
+export interface TlsMaterial extends TlsCertificate {
+  /** A server's further certificates, with other kinds of keys: clients get the one that they can verify. Of one kind the first is used. */
+  others?: readonly TlsCertificate[];
   /** Trust anchors for the peer's chain; an intermediate may be one. "" where the peer's certificate is not verified. */
   rootsPem: string;
   /** Revoked certificates are refused; a certificate whose CRL is not here is tolerated. */
@@ -35,7 +41,7 @@ export interface TlsOptions {
 export type TlsErrorCode = "tls_material" | "tls_failure";
 
 const CTRL_MODE = 33, CTRL_READ_AHEAD = 41, CTRL_SESSION_CACHE = 44, CTRL_GROUPS = 92, CTRL_MIN = 123, CTRL_MAX = 124;
-const CTRL_EXTRA_CHAIN = 14;
+const CTRL_CHAIN = 88, CTRL_ADD_CHAIN = 89;
 const TLS1_2 = 0x303n, TLS1_3 = 0x304n;
 const MODE_PARTIAL_WRITE = 1n, MODE_MOVING_BUFFER = 2n, MODE_RELEASE_BUFFERS = 16n;
 const OP_IGNORE_UNEXPECTED_EOF = 0x80n, OP_NO_TICKET = 0x4000n, OP_SERVER_PREFERENCE = 0x400000n;
@@ -59,7 +65,7 @@ openssl();
 const registry = new FinalizationRegistry<Deno.PointerObject>((context) => openssl().SSL_CTX_free(context));
 
 /**
- * TLS 1.3 settings with one certificate, shared by any number of connections. Freed when nothing refers to it; connections
+ * TLS settings with their certificates, shared by any number of connections. Freed when nothing refers to it; connections
  * made from it live on.
  */
 export class TlsContext {
@@ -90,6 +96,8 @@ export class TlsContext {
     GROUPS.some((list) => ssl.SSL_CTX_ctrl(handle, CTRL_GROUPS, 0n, cstring(list)) === 1n);
     ssl.ERR_clear_error();
     const mutual = options.mutual ?? true;
+    // A later one takes the place of an earlier one with the same kind of key.
+    for (const other of [...material.others ?? []].reverse()) loadCertificate(handle, other);
     if (role === "server" || material.chainPem !== "") loadCertificate(handle, material);
     const verify = mutual === true ? VERIFY_PEER_REQUIRED : VERIFY_PEER;
     if (mutual !== false) {
@@ -127,7 +135,7 @@ function eachPem(
   }
 }
 
-function loadCertificate(handle: Deno.PointerObject, { chainPem, keyPem }: TlsMaterial): void {
+function loadCertificate(handle: Deno.PointerObject, { chainPem, keyPem }: TlsCertificate): void {
   const ssl = openssl();
   let first = true;
   const count = eachPem(chainPem, ssl.PEM_read_bio_X509, (certificate) => {
@@ -136,9 +144,11 @@ function loadCertificate(handle: Deno.PointerObject, { chainPem, keyPem }: TlsMa
       const ok = ssl.SSL_CTX_use_certificate(handle, certificate) === 1;
       ssl.X509_free(certificate);
       if (!ok) throw new MeshError("tls_material", `cannot use the certificate: ${opensslReason()}`);
-    } else {
-      // The context takes over the reference.
-      ssl.SSL_CTX_ctrl_pointer(handle, CTRL_EXTRA_CHAIN, 0n, certificate);
+      ssl.SSL_CTX_ctrl(handle, CTRL_CHAIN, 0n, null);
+    } else if (ssl.SSL_CTX_ctrl_pointer(handle, CTRL_ADD_CHAIN, 0n, certificate) !== 1n) {
+      // Taken, the context would own the reference.
+      ssl.X509_free(certificate);
+      throw new MeshError("tls_material", `cannot use an intermediate certificate: ${opensslReason()}`);
     }
   });
   if (count === 0) throw new MeshError("tls_material", "cannot find a certificate in the chain");

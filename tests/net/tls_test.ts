@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { listenTcp, type Reactor } from "../../src/net/mod.ts";
 import { TlsContext, type TlsMaterial } from "../../src/net/tls_context.ts";
 import { startTls, type TlsSocket } from "../../src/net/tls_socket.ts";
+import { openssl } from "../../src/sys/openssl.ts";
+import { testCa } from "../identity/support.ts";
 import { eventually } from "../support/eventually.ts";
 import { allocate, U8, view } from "../../src/sys/memory.ts";
 import { connect, testMaterial, withReactor } from "../hbone/support.ts";
+
+/** Of `SSL_CTX_ctrl`. */
+const SET_SIGNATURE_ALGORITHMS = 98, SET_MAX_VERSION = 124;
 
 Deno.test("TLS material that cannot be used says what is wrong with it", async () => {
   const { server, client } = await testMaterial();
@@ -57,6 +63,43 @@ Deno.test("a handshake agrees on TLS 1.3, AES-256-GCM and the protocol, and give
     const stranger = await shake(reactor, server, new TlsContext("client", material.client, { alpn: ["spdy/1"] }));
     assert.match((stranger.server as Error).message, /no application protocol|no suitable/);
     assert.ok(stranger.client instanceof Error);
+  });
+});
+
+Deno.test("of several certificates a peer gets the one whose signatures it can verify; of one kind of key the first", async () => {
+  const ca = await testCa(), rootsPem = ca.rootPem;
+  const issue = (kind: "EC" | "RSA", dns: string) =>
+    ca.servingCertificate([{ dns }], 3600_000, kind === "EC" ? { kind, curve: "P-256" } : { kind, bits: 2048 });
+  const [rsa, ec, later] = await Promise.all([issue("RSA", "rsa"), issue("EC", "ec"), issue("EC", "later")]);
+  const leaf = ({ chainPem }: { chainPem: string }) => new Uint8Array(new X509Certificate(chainPem).raw);
+  // What follows a leaf is sent with it, and with no other.
+  const material = { ...rsa, chainPem: rsa.chainPem + ec.chainPem, others: [ec, later], rootsPem };
+  await withReactor(async (reactor) => {
+    for (const minVersion of ["TLSv1_2", "TLSv1_3"] as const) {
+      const server = new TlsContext("server", material, { mutual: false, minVersion: "TLSv1_2" });
+      for (
+        const [algorithms, expected] of [
+          ["RSA-PSS+SHA256:RSA+SHA256", rsa],
+          ["ECDSA+SHA256", ec],
+          ["RSA-PSS+SHA256:RSA+SHA256:ECDSA+SHA256", ec],
+          ["ed25519", undefined],
+        ] as const
+      ) {
+        const client = new TlsContext("client", { chainPem: "", keyPem: "", rootsPem }, { minVersion });
+        const text = new TextEncoder().encode(`${algorithms}\0`);
+        assert.equal(openssl().SSL_CTX_ctrl(client.handle, SET_SIGNATURE_ALGORITHMS, 0n, text), 1n);
+        if (minVersion === "TLSv1_2") openssl().SSL_CTX_ctrl(client.handle, SET_MAX_VERSION, 0x303n, null);
+        const ends = await shake(reactor, server, client);
+        if (expected === undefined) assert.ok(ends.client instanceof Error);
+        else {
+          assert.ok(!(ends.client instanceof Error), `${minVersion} ${algorithms}: ${ends.client}`);
+          assert.deepEqual(ends.client.peer.leafDer, leaf(expected), `${minVersion} ${algorithms}`);
+        }
+      }
+    }
+  });
+  assert.throws(() => new TlsContext("server", { ...rsa, others: [{ ...ec, keyPem: rsa.keyPem }], rootsPem }), {
+    code: "tls_material",
   });
 });
 

@@ -1,7 +1,7 @@
 import { describeError } from "../../core/errors.ts";
 import { MeshError } from "../../core/errors.ts";
 import type { L7Listener, TlsSecret } from "../../model/mod.ts";
-import { TlsContext } from "../../net/tls_context.ts";
+import { type TlsCertificate, TlsContext } from "../../net/tls_context.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 
 const HTTP_ALPN = ["h2", "http/1.1"];
@@ -13,43 +13,49 @@ const HTTP_ALPN = ["h2", "http/1.1"];
 export class ServerContexts {
   readonly #secret: (name: string) => TlsSecret | undefined;
   readonly #logger: Logger;
-  /** By certificate, then by authority and options: forgotten together with the secrets. */
-  readonly #contexts = new WeakMap<TlsSecret, Map<string, { ca: TlsSecret | undefined; context: TlsContext | null }>>();
+  /** By the first certificate, then by options: forgotten together with the secrets. */
+  readonly #contexts = new WeakMap<TlsSecret, Map<string, Made>>();
 
   constructor(secret: (name: string) => TlsSecret | undefined, logger: Logger) {
     this.#secret = secret;
     this.#logger = logger;
   }
 
-  /** The settings of a listener; undefined when its certificate, or the authority for its clients, is not there or not usable. */
+  /**
+   * The settings of a listener, with all its certificates: clients get one that they can verify, as RSA or ECDSA. Undefined when no
+   * certificate, or not the authority for its clients, is there and usable.
+   */
   get(listener: L7Listener): TlsContext | undefined {
     const { tls } = listener;
     if (!tls) return undefined;
-    for (const name of tls.secrets) {
-      const secret = this.#secret(name);
-      if (secret === undefined) continue;
-      const context = this.#of(listener, secret);
-      if (context) return context;
-    }
-    return undefined;
+    const secrets = tls.secrets.map((name) => this.#secret(name)).filter((secret) =>
+      secret !== undefined && secret.certificateChain !== ""
+    ) as TlsSecret[];
+    return secrets.length === 0 ? undefined : this.#of(listener, secrets) ?? undefined;
   }
 
-  #of(listener: L7Listener, secret: TlsSecret): TlsContext | null {
+  #of(listener: L7Listener, secrets: readonly TlsSecret[]): TlsContext | null {
     const { mode, caSecret, minVersion } = listener.tls!;
     const http = listener.protocol === "HTTPS";
-    const ca = mode === "SIMPLE" ? undefined : caSecret === undefined ? secret : this.#secret(caSecret);
+    const ca = mode === "SIMPLE"
+      ? undefined
+      : caSecret === undefined
+      ? secrets.find((secret) => secret.ca) ?? secrets[0]
+      : this.#secret(caSecret);
     // Without the authority nobody's certificate could be checked, and nobody is let in.
     if (mode !== "SIMPLE" && !ca?.ca) return null;
-    const key = `${mode} ${minVersion} ${http} ${caSecret ?? ""}`;
-    let made = this.#contexts.get(secret);
-    if (!made) this.#contexts.set(secret, made = new Map());
+    const key = `${mode} ${minVersion} ${http} ${caSecret ?? ""}`, [first, ...others] = secrets, from = [...others, ca];
+    let made = this.#contexts.get(first);
+    if (!made) this.#contexts.set(first, made = new Map());
     const known = made.get(key);
-    if (known && known.ca === ca) return known.context;
+    if (known && known.from.length === from.length && known.from.every((one, i) => one === from[i])) {
+      return known.context;
+    }
     let context: TlsContext | null = null;
     try {
       context = new TlsContext(
         "server",
-        { chainPem: secret.certificateChain, keyPem: secret.privateKey, rootsPem: ca?.ca ?? "" },
+        { ...certificateOf(first), others: others.map(certificateOf), rootsPem: ca?.ca ?? "" },
         {
           alpn: http ? HTTP_ALPN : [],
           mutual: mode === "MUTUAL" ? true : mode === "OPTIONAL_MUTUAL" ? "optional" : false,
@@ -58,14 +64,24 @@ export class ServerContexts {
       );
     } catch (error) {
       this.#logger.error("cannot use a certificate", {
-        secret: secret.name,
+        secret: secrets.map(({ name }) => name).join(" "),
         listener: listener.name,
         error: describeError(error),
       });
     }
-    made.set(key, { ca, context });
+    made.set(key, { from, context });
     return context;
   }
+}
+
+/** A context, and what beside the first certificate went into it. */
+interface Made {
+  readonly from: readonly (TlsSecret | undefined)[];
+  readonly context: TlsContext | null;
+}
+
+function certificateOf({ certificateChain, privateKey }: TlsSecret): TlsCertificate {
+  return { chainPem: certificateChain, keyPem: privateKey };
 }
 
 /** Why a secret cannot be used at all; undefined when it can. */
@@ -76,8 +92,7 @@ export function secretProblem(secret: TlsSecret): string | undefined {
   }
   try {
     new TlsContext("server", {
-      chainPem: secret.certificateChain,
-      keyPem: secret.privateKey,
+      ...certificateOf(secret),
       rootsPem: "",
     }, { mutual: false, minVersion: "TLSv1_2" });
     return undefined;

@@ -5,6 +5,7 @@ import http2 from "node:http2";
 import type { Buffer } from "node:buffer";
 import { testCa } from "../../identity/support.ts";
 import { eventually } from "../../support/eventually.ts";
+import type { KeySpec } from "../../../src/identity/keys.ts";
 import type { L7Listener, TlsSecret } from "../../../src/model/mod.ts";
 import { destination, type Lab, listener, policy, route, virtualHost, withLab } from "./lab.ts";
 
@@ -18,8 +19,8 @@ function freePort(): number {
 
 const EC = { kind: "EC", curve: "P-256" } as const;
 
-async function secret(lab: Lab, name: string, dns: string, ca?: string): Promise<TlsSecret> {
-  const { chainPem, keyPem } = await lab.ca.servingCertificate([{ dns }], 3600_000, EC);
+async function secret(lab: Lab, name: string, dns: string, ca?: string, key: KeySpec = EC): Promise<TlsSecret> {
+  const { chainPem, keyPem } = await lab.ca.servingCertificate([{ dns }], 3600_000, key);
   return { kind: "secret", name, certificateChain: chainPem, privateKey: keyPem, ca };
 }
 
@@ -192,6 +193,35 @@ Deno.test("TLS is terminated with the certificate of the server name; ALPN choos
     const bare = await plain(port);
     bare.socket.write(get("shop.example.com"));
     assert.equal(await bare.ended(), "");
+  });
+});
+
+Deno.test("a listener shows all its certificates: clients get the one that they can verify, of one kind the first", async () => {
+  await withLab({}, async (lab) => {
+    const port = freePort(), backend = lab.backend(() => new Response("ok"));
+    const ec = await secret(lab, "ec", "ec.test");
+    lab.apply([
+      await secret(lab, "rsa", "rsa.test", undefined, { kind: "RSA", bits: 2048 }),
+      ec,
+      await secret(lab, "second", "second.test"),
+      virtualHost("https", [route("web")]),
+      destination("web", backend),
+    ]);
+    const shown = async (secrets: string[]) => {
+      lab.apply([listener("https", port, { protocol: "HTTPS", tls: tls(secrets) })]);
+      const client = await secure(lab, port, { servername: "a.test", checkServerIdentity: () => undefined });
+      await client.ask(get("a.test"), /ok$/);
+      const name = certificate(client).subjectaltname;
+      client.socket.destroy();
+      return name;
+    };
+    // Every client here prefers ECDSA.
+    assert.equal(await shown(["rsa", "absent", "ec", "second"]), "DNS:ec.test");
+    assert.equal(await shown(["second", "ec", "rsa"]), "DNS:second.test");
+    assert.equal(await shown(["rsa"]), "DNS:rsa.test");
+    assert.equal(await shown(["rsa", "second"]), "DNS:second.test");
+    lab.apply([{ ...ec, name: "second" }]);
+    assert.equal(await shown(["rsa", "second"]), "DNS:ec.test", "a further certificate that changes is shown, too");
   });
 });
 
