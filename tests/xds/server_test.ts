@@ -132,6 +132,26 @@ Deno.test("a wildcard client gets everything at once, with versions and aliases 
   server.close();
 });
 
+Deno.test("a first subscription is answered at once, even with nothing: clients are ready when every type has been", async () => {
+  const server = new DiscoveryServer({ logger: testLogger(new LogLines()), clock: new SettlingClock() });
+  server.register(new AddressStore());
+  server.register(authorizationStore());
+  for (const resourceNamesSubscribe of [[], ["*"]]) {
+    const client = new TestClient(server);
+    client.slow = true;
+    for (const typeUrl of [address, authorization]) {
+      await client.request({ node: NODE, typeUrl, resourceNamesSubscribe });
+    }
+    await client.drain();
+    assert.deepEqual(client.responses.map(({ typeUrl, ...rest }) => [typeUrl, names(rest as typeof client.last)]), [
+      [address, { resources: [], removed: [] }],
+      [authorization, { resources: [], removed: [] }],
+    ]);
+    assert.ok(client.responses.every(({ nonce }) => nonce !== ""));
+  }
+  server.close();
+});
+
 Deno.test("changes are pushed after 100 ms of quiet, at most 10 s after the first", async () => {
   const { server, clock, addresses } = setup();
   await clock.advance(10_000);
