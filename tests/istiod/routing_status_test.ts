@@ -178,3 +178,28 @@ Deno.test("istio.io's kinds count generations in texts", async () => {
     conditions: [{ ...condition("WaypointAccepted"), observedGeneration: "3", lastTransitionTime: NOW }],
   }]);
 });
+
+Deno.test("what was wrong and is no more is taken back, though the object has not changed", async () => {
+  const object = (conditions: unknown[]) => ({
+    metadata: { namespace: "default", name: "v", generation: 1 },
+    status: { conditions, observedGeneration: "1" },
+  });
+  await using one = await lab({ AuthorizationPolicy: [object([{ type: "Reconciled", status: "False" }])] });
+  const status: RoutingStatus = {
+    kind: "AuthorizationPolicy",
+    namespace: "default",
+    name: "v",
+    generation: 1,
+    fieldManager: "istio-ambient-routing",
+    conditions: [],
+  };
+  one.writer.report([status]);
+  await eventually(() => assert.equal(one.api.requests.length, 1));
+  assert.deepEqual(one.written(), [{ observedGeneration: "1", conditions: [] }]);
+  // Others' conditions are not ours to take.
+  one.stores.AuthorizationPolicy.store.set(object([{ type: "Other", status: "False" }]));
+  one.writer.report([{ ...status }]);
+  one.stores.AuthorizationPolicy.store.set(object([{ type: "Reconciled", status: "False" }]));
+  one.writer.report([{ ...status }]);
+  await eventually(() => assert.equal(one.api.requests.length, 2));
+});

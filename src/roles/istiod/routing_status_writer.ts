@@ -47,6 +47,9 @@ const ISTIO_KINDS: ReadonlySet<RoutingStatusKind> = new Set([
 
 const OUR_CONTROLLERS: ReadonlySet<string> = new Set(Object.values(CONTROLLER));
 
+/** The one condition that is taken back when nothing is wrong any more. */
+const PROBLEM_CONDITION = "Reconciled";
+
 type Json = Record<string, any>;
 
 /** Writes statuses while this replica leads. */
@@ -189,6 +192,8 @@ function same(wanted: Json, old: Json, { kind }: RoutingStatus): boolean {
   return Object.entries(wanted).every(([field, value]) => {
     if (field === "conditions") {
       const known = list(old.conditions);
+      // None at all: what was said is taken back.
+      if (list(value).length === 0) return !known.some(({ type }) => type === PROBLEM_CONDITION);
       return list(value).every((one) => known.some((other) => contains(other, one)));
     }
     if (field === "listeners") {
