@@ -176,3 +176,47 @@ Deno.test("statuses: kinds that nobody does say so", () => {
   ]);
   assert.equal(policies[1].ancestors![0].conditions[0].status, "False");
 });
+
+Deno.test("statuses: secrets that are missing, and ports that an older Gateway of the same proxies has", () => {
+  const gateway = (name: string, server: Record<string, unknown>) => ({
+    apiVersion: "networking.istio.io/v1",
+    kind: "Gateway",
+    metadata: { name, namespace: "default", generation: 1, creationTimestamp: `2026-01-01T00:00:0${name.length}Z` },
+    spec: { selector: { istio: "ingressgateway" }, servers: [server] },
+  });
+  const http = { port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["*"] };
+  const https = {
+    port: { number: 443, name: "https", protocol: "HTTPS" },
+    hosts: ["a.example.com"],
+    tls: { mode: "SIMPLE", credentialName: "cert" },
+  };
+  const rule = {
+    kind: "DestinationRule",
+    metadata: { name: "d", namespace: "default", generation: 1 },
+    spec: {
+      host: "reviews",
+      trafficPolicy: {
+        portLevelSettings: [{ port: { number: 80 }, tls: { mode: "SIMPLE", credentialName: "roots" } }],
+      },
+    },
+  };
+  const { inputs, ambient } = routingWorld([
+    gateway("a", http),
+    gateway("bb", { ...http, port: { number: 80, name: "tcp", protocol: "TCP" } }),
+    gateway("ccc", https),
+    rule,
+  ]);
+  const told = () =>
+    new RoutingIndex(inputs, ambient).statuses(() => undefined).flatMap(({ name, conditions }) =>
+      conditions?.map(({ reason, message }) => `${name} ${reason}: ${message}`) ?? []
+    );
+  assert.deepEqual(told(), [
+    "d ReferencedResourceNotFound: secret roots was not found",
+    "bb NotEnforced: servers[0] is not served: port 80 speaks HTTP for Gateway default/a",
+    "ccc ReferencedResourceNotFound: secret cert was not found",
+  ]);
+  for (const name of ["roots", "cert"]) {
+    inputs.secrets.set({ kind: "Secret", metadata: { name, namespace: "x" }, data: {} });
+  }
+  assert.deepEqual(told(), ["bb NotEnforced: servers[0] is not served: port 80 speaks HTTP for Gateway default/a"]);
+});

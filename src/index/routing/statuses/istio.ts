@@ -3,7 +3,7 @@
 
 import type { KubeObject } from "../../../kube/types.ts";
 import { isObject, listOf } from "../../read.ts";
-import { readDestinationRule } from "../istio/destination_rule.ts";
+import { type ParsedDestinationRule, readDestinationRule, type TrafficPolicy } from "../istio/destination_rule.ts";
 import { readIstioGateway } from "../istio/gateway.ts";
 import type { ParsedVirtualService } from "../istio/virtual_service.ts";
 import type { RoutingStatus, RoutingStatusKind } from "../status.ts";
@@ -19,13 +19,59 @@ export function istioStatuses(world: World): RoutingStatus[] {
     const object = inputs.virtualServices.get(`${virtual.namespace}/${virtual.name}`);
     if (object) statuses.push(problemStatus("VirtualService", object, `${virtual.notes}`, missing(world, virtual)));
   }
+  const secrets = new Set([...inputs.secrets.keys()].map((key) => key.slice(key.indexOf("/") + 1)));
   for (const object of inputs.destinationRules.values()) {
-    statuses.push(problemStatus("DestinationRule", object, `${readDestinationRule(object).notes}`, []));
+    const rule = readDestinationRule(object);
+    statuses.push(
+      problemStatus("DestinationRule", object, `${rule.notes}`, absentSecrets(credentialsOf(rule), secrets)),
+    );
   }
+  const taken = portsTaken(world);
   for (const object of inputs.istioGateways.values()) {
-    statuses.push(problemStatus("IstioGateway", object, `${readIstioGateway(object).notes}`, []));
+    const gateway = readIstioGateway(object);
+    const named = gateway.servers.flatMap(({ tls }) => tls?.credentialNames ?? []);
+    const faults = [...absentSecrets(named, secrets), ...taken.get(gateway.key) ?? []];
+    statuses.push(problemStatus("IstioGateway", object, `${gateway.notes}`, faults));
   }
   return statuses.filter((status) => status !== undefined);
+}
+
+/** Secrets that no namespace has: which one counts depends on the proxy. */
+function absentSecrets(names: readonly string[], secrets: ReadonlySet<string>): string[] {
+  return [...new Set(names)].filter((name) => !secrets.has(name) && !secrets.has(`${name}-cacert`)).map((name) =>
+    `secret ${name} was not found`
+  ).slice(
+    0,
+    8,
+  );
+}
+
+function credentialsOf({ policy, subsets }: ParsedDestinationRule): string[] {
+  const names = (one: TrafficPolicy | undefined): string[] =>
+    one === undefined
+      ? []
+      : [...(one.tls?.credentialName ? [one.tls.credentialName] : []), ...[...one.ports.values()].flatMap(names)];
+  return [policy, ...[...subsets.values()].map(({ policy }) => policy)].flatMap(names);
+}
+
+/** Servers whose port speaks something else already, for an older Gateway of the same proxies: by the Gateway's key. */
+function portsTaken(world: World): Map<string, string[]> {
+  const first = new Map<string, { readonly speaks: string; readonly gateway: string }>();
+  const faults = new Map<string, string[]>();
+  for (const { key, selector, servers } of world.istioGateways) {
+    const proxies = JSON.stringify(Object.entries(selector).sort());
+    servers.forEach(({ port, protocol, broken, hosts }, i) => {
+      if (broken || hosts.length === 0) return;
+      const speaks = protocol === "HTTP" || protocol === "TCP" ? protocol : "TLS";
+      const owner = first.get(`${port} ${proxies}`);
+      if (!owner) first.set(`${port} ${proxies}`, { speaks, gateway: key });
+      else if (owner.speaks !== speaks) {
+        const fault = `servers[${i}] is not served: port ${port} speaks ${owner.speaks} for Gateway ${owner.gateway}`;
+        faults.set(key, [...faults.get(key) ?? [], fault]);
+      }
+    });
+  }
+  return faults;
 }
 
 /** What a VirtualService names and nobody has: gateways and hosts. */
