@@ -3,6 +3,7 @@
  * See README.md in this folder for how a byte travels.
  */
 export { type Pollable, Reactor, type ReactorOptions, type Runnable } from "./reactor.ts";
+export { reactorClock } from "./reactor_clock.ts";
 export type { Timer } from "./timers.ts";
 export { inNetns, Netns, openNetns } from "./netns.ts";
 export {

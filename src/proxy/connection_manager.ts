@@ -1,5 +1,6 @@
 import { spiffeId, type Workload } from "../model/mod.ts";
 import { type ConnectionFacts, type Decision, describePlace, evaluate } from "../policy/mod.ts";
+import { LimitedLog } from "../telemetry/limited_log.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Cell, Metric, Registry } from "../telemetry/metrics.ts";
 import type { MeshView } from "./state/mod.ts";
@@ -36,6 +37,7 @@ export function denialMetric(registry: Registry): Metric<Cell> {
 export class ConnectionManager {
   readonly #view: MeshView;
   readonly #log: Logger;
+  readonly #missing: LimitedLog;
   readonly #decisions: "info" | "debug";
   readonly #denials: Metric<Cell> | undefined;
   readonly #open = new Set<GuardedConnection>();
@@ -45,6 +47,7 @@ export class ConnectionManager {
     this.#denials = denials;
     this.#view = view;
     this.#log = log;
+    this.#missing = new LimitedLog(log);
     this.#decisions = infoDecisions ? "info" : "debug";
   }
 
@@ -73,7 +76,10 @@ export class ConnectionManager {
   #decide({ facts, workload }: GuardedConnection): Decision {
     const { policies, missing } = this.#view.policies.applicable(workload);
     if (missing.length > 0) {
-      this.#log.warn("policies of this workload have not been received", { workload: workload.uid, missing });
+      this.#missing.log("warn", "policies of this workload have not been received", {
+        workload: workload.uid,
+        missing,
+      });
     }
     const decision = evaluate(facts, policies);
     const source = facts.identity ? spiffeId(facts.identity) : "unknown";

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { bare, Logger, LogLevels } from "../../src/telemetry/logger.ts";
+import { LimitedLog } from "../../src/telemetry/limited_log.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { Registry } from "../../src/telemetry/metrics.ts";
 
 function capture(options: { json?: boolean; levels?: LogLevels } = {}): { log: Logger; lines: string[] } {
@@ -79,4 +81,33 @@ Deno.test("Metric.with() counts in one overflow series past its bound", () => {
     "overflow",
     2,
   ]]);
+});
+
+Deno.test("LimitedLog writes ten lines of a kind each second, then how many it left out", () => {
+  const { log, lines } = capture(), clock = new FakeClock(), limited = new LimitedLog(log, clock);
+  const told = () =>
+    lines.splice(0).map((line) => line.split("\t").slice(1).filter((part) => part !== "access").join(" "));
+  for (let i = 0; i < 25; i++) limited.log("info", "refused", { i });
+  limited.log("warn", "other");
+  const ten = (from: number) => Array.from({ length: 10 }, (_, i) => `info refused i=${from + i}`);
+  assert.deepEqual(told(), [...ten(0), "warn other"]);
+  clock.advance(999);
+  limited.log("info", "refused", { i: 25 });
+  assert.deepEqual(told(), []);
+  clock.advance(1);
+  assert.deepEqual(told(), ["info refused: more of these were not logged count=16"]);
+  for (let i = 0; i < 10; i++) limited.log("info", "refused", { i });
+  assert.deepEqual(told(), ten(0));
+  clock.advance(5000);
+  assert.deepEqual(told(), [], "nothing left out, nothing told");
+  // Another kind of the same message; a level that is off counts nothing.
+  for (let i = 0; i < 11; i++) {
+    limited.log("info", "refused", { i }, "404");
+    limited.log("debug", "quiet");
+  }
+  assert.deepEqual(told(), ten(0));
+  limited.log("info", "refused");
+  assert.deepEqual(told(), ["info refused"]);
+  clock.advance(1000);
+  assert.deepEqual(told(), ["info refused: more of these were not logged count=1"]);
 });

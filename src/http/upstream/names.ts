@@ -2,6 +2,7 @@ import type { Clock } from "../../core/clock.ts";
 import { describeError, MeshError } from "../../core/errors.ts";
 import { parseIp } from "../../core/ip.ts";
 import type { Reactor } from "../../net/mod.ts";
+import { LimitedLog } from "../../telemetry/limited_log.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { HostResolver } from "./types.ts";
 
@@ -28,13 +29,13 @@ export class Names {
   readonly #resolver: HostResolver;
   readonly #clock: Clock;
   readonly #reactor: Reactor;
-  readonly #logger: Logger | undefined;
+  readonly #failures: LimitedLog | undefined;
 
   constructor(resolver: HostResolver, clock: Clock, reactor: Reactor, logger: Logger | undefined) {
     this.#resolver = resolver;
     this.#clock = clock;
     this.#reactor = reactor;
-    this.#logger = logger;
+    this.#failures = logger && new LimitedLog(logger, clock);
   }
 
   /** The addresses as last known; undefined when there has been no answer yet. */
@@ -79,7 +80,7 @@ export class Names {
       this.#reactor.wantMicrotasks();
     };
     const failed = (thrown: unknown) => {
-      if (!settled) this.#logger?.warn("cannot resolve a host name", { name, error: describeError(thrown) });
+      if (!settled) this.#failures?.log("warn", "cannot resolve a host name", { name, error: describeError(thrown) });
       settle(undefined, RETRY_MS);
     };
     entry.cancel = this.#clock.timer(PATIENCE_MS, () => failed(new MeshError("timeout", "no answer in time")));

@@ -1,11 +1,19 @@
 import { canonicalIp } from "../../core/ip.ts";
 import { Downstream, type DownstreamInfo, type ListenerSlot } from "../../http/exchange/mod.ts";
 import { sniffProtocol } from "../../http/mod.ts";
-import { listenTcp, type Reactor, type SocketAddress, type TcpListener, type TcpSocket } from "../../net/mod.ts";
+import {
+  listenTcp,
+  type Reactor,
+  reactorClock,
+  type SocketAddress,
+  type TcpListener,
+  type TcpSocket,
+} from "../../net/mod.ts";
 import { startTls } from "../../net/tls_socket.ts";
 import type { TlsTransport } from "../../net/tls_transport.ts";
 import { TlsEndpoint } from "../../net/tls_endpoint.ts";
 import type { MeshView } from "../../proxy/state/mod.ts";
+import { LimitedLog } from "../../telemetry/limited_log.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { clientCertificate } from "./client_certificate.ts";
 import type { HttpConnections } from "./connections.ts";
@@ -33,11 +41,13 @@ export interface GatewayParts {
 export class GatewayPort {
   readonly #parts: GatewayParts;
   readonly #listener: TcpListener;
+  readonly #refusals: LimitedLog;
   plan: PortPlan;
 
   /** @throws MeshError when the port cannot be opened */
   constructor(parts: GatewayParts, host: string, port: number, plan: PortPlan) {
     this.#parts = parts;
+    this.#refusals = new LimitedLog(parts.logger, reactorClock(parts.reactor));
     this.plan = plan;
     // While pods of one gateway are replaced on a host network, both listen.
     const options = { port, reusePort: true, backlog: 1024 };
@@ -112,7 +122,7 @@ export class GatewayPort {
     }
     const context = contexts.get(config);
     if (!context) {
-      logger.warn("connection refused: its listener has no usable certificate", { listener: slot.name });
+      this.#refusals.log("warn", "connection refused: its listener has no usable certificate", { listener: slot.name });
       return socket.abort();
     }
     const info = this.#info(socket);

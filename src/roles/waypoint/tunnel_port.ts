@@ -5,8 +5,16 @@ import { Downstream, type DownstreamInfo, type ListenerSlot } from "../../http/e
 import { sniffProtocol } from "../../http/mod.ts";
 import type { CertificateChoice, HboneStream } from "../../hbone/mod.ts";
 import { spiffeId, type Workload } from "../../model/mod.ts";
-import { listenTcp, type Reactor, type SocketAddress, type TcpListener, type TcpSocket } from "../../net/mod.ts";
+import {
+  listenTcp,
+  type Reactor,
+  reactorClock,
+  type SocketAddress,
+  type TcpListener,
+  type TcpSocket,
+} from "../../net/mod.ts";
 import { type MeshView, workloadIdentity } from "../../proxy/state/mod.ts";
+import { LimitedLog } from "../../telemetry/limited_log.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { HttpConnections } from "./connections.ts";
 import { TunnelTargets } from "./listener_choice.ts";
@@ -34,10 +42,13 @@ export class TunnelPort {
   /** Those of before draining began, and those of after. */
   readonly #servers: HboneServer[];
   targets: TunnelTargets = new TunnelTargets([]);
+  /** Refusals, which a peer may cause without end. */
+  readonly #refusals: LimitedLog;
 
   /** @throws MeshError when the port cannot be opened */
   constructor(options: TunnelPortOptions) {
     this.#options = options;
+    this.#refusals = new LimitedLog(options.logger, reactorClock(options.reactor));
     this.#servers = [this.#newServer()];
     const { reactor, address, port, certificate } = options;
     const accept = (socket: TcpSocket) => this.#servers.at(-1)!.serve(socket, certificate());
@@ -145,7 +156,7 @@ export class TunnelPort {
   }
 
   #refuse(request: HboneRequest, status: number, reason: string): void {
-    this.#options.logger.info("tunnel refused", {
+    this.#refusals.log("info", "tunnel refused", {
       authority: request.authority,
       peer: request.peer.address.address,
       identity: request.peer.ids[0],

@@ -46,6 +46,11 @@ Deno.test("a tunnel to what is not the waypoint's is refused, and the refusal is
       });
     }
     assert.equal(lab.log.lines.filter((line) => line.includes("no service or workload of this waypoint")).length, 4);
+    // A peer that asks without end does not fill the log.
+    await eventually(async () => {
+      await Promise.all(Array.from({ length: 30 }, () => assert.rejects(lab.tunnel("10.96.0.9:80"))));
+      assert.ok(lab.log.lines.some((line) => line.includes("more of these were not logged")));
+    });
   });
 });
 
