@@ -308,6 +308,7 @@ export class Exchange
   #redirect(status: number, location: string): void {
     const fields = replyFields(this.#date(), "");
     fields.append(LOCATION, location);
+    this.responseStatus = status;
     this.#decorate(fields);
     this.details = "direct_response";
     this.#answer(status, fields, "");
@@ -316,12 +317,12 @@ export class Exchange
   #direct(route: CompiledRoute): void {
     const direct = route.direct!;
     const fields = replyFields(this.#date(), direct.text);
+    this.responseStatus = direct.status;
     this.#decorate(fields);
     this.details = "direct_response";
     if (direct.bytes === null) return this.#answer(direct.status, fields, direct.text);
     const stream = this.#stream, { bytes } = direct;
     this.#answered = true;
-    this.responseStatus = direct.status;
     this.responseFields = fields;
     stream.respond(
       { version: this.head.version, status: direct.status, fields, contentLength: bytes.length },
@@ -461,9 +462,9 @@ export class Exchange
     if (!fields.has(DATE)) fields.append(DATE, this.#date());
     fields.set(SERVICE_TIME, String(Math.round(this.upstreamMs)));
     if (this.setCookie !== null) fields.append(SET_COOKIE, this.setCookie);
-    this.#decorate(fields);
     const { status } = response;
     this.responseStatus = status;
+    this.#decorate(fields);
     this.responseFields = fields;
     if (this.grpc) this.#noteGrpcStatus(fields);
     const stream = this.#stream;
@@ -662,6 +663,7 @@ export class Exchange
       this.grpcStatus = grpcStatus >= 0 ? grpcStatus : grpcStatusOf(status);
     } else fields = replyFields(this.#date(), body);
     if (extra !== undefined) fields.append(extra, "true");
+    this.responseStatus = this.grpc ? 200 : status;
     this.#decorate(fields);
     this.#answer(this.grpc ? 200 : status, fields, this.grpc ? "" : body);
   }
