@@ -2,7 +2,7 @@
 // and nothing else, and only what comes out different is announced.
 
 import type { Change } from "../kube/store.ts";
-import { type EndpointSlice, type KubeObject, objectKey, type Pod } from "../kube/types.ts";
+import { type KubeObject, objectKey, type Pod } from "../kube/types.ts";
 import { type AuthorizationPolicy, policyKey } from "../model/policy.ts";
 import type { Port, Service, Workload } from "../model/workload.ts";
 import { attachedService, attachedWorkload, Attachments } from "./attachments.ts";
@@ -11,15 +11,15 @@ import { buildSliceWorkloads, slicePods, slicePorts, sliceService } from "./endp
 import { EntryHosts } from "./entry_hosts.ts";
 import { type EntryContext, serviceEntryOutputs, workloadEntryOutputs } from "./entry_outputs.ts";
 import { sameValue } from "./equal.ts";
-import { addIndexes, BY, type IndexInputs, newInputs, withLabels } from "./inputs.ts";
-import { ANNOTATION, LABEL, type Labels, selects } from "./labels.ts";
+import { addIndexes, BY, type IndexInputs, newInputs } from "./inputs.ts";
+import { LABEL, type Labels, selects } from "./labels.ts";
 import { PeerPolicies } from "./peer_policies.ts";
 import { buildPodWorkload, containerPort, isWorkload, podUid } from "./pod_workload.ts";
 import { textOf } from "./read.ts";
 import { SelectingPolicies } from "./selecting_policies.ts";
 import { buildService, type ServiceInfo } from "./service.ts";
-import { readServiceEntry } from "./service_entry.ts";
 import { DEFAULT_SETTINGS, type MeshSettings } from "./settings.ts";
+import { mark, StaleKeys, take } from "./stale_keys.ts";
 import type { StatusReport } from "./status.ts";
 import { OutputTable, type TableDelta } from "./table.ts";
 import {
@@ -31,7 +31,6 @@ import {
   type WaypointBinding,
   withWaypoint,
 } from "./waypoints.ts";
-import { workloadEntryLabels } from "./workload_entry.ts";
 
 /** What differs after a {@linkcode AmbientIndex.flush}. */
 export interface IndexDelta {
@@ -66,23 +65,16 @@ export class AmbientIndex {
   readonly #waypoints = new Map<string, Waypoint>();
   readonly #attachments = new Attachments();
   readonly #selecting = new SelectingPolicies();
-  readonly #dirtyPods = new Set<string>();
-  readonly #dirtyServices = new Set<string>();
-  readonly #dirtySlices = new Set<string>();
-  readonly #dirtyPolicies = new Set<string>();
-  readonly #dirtyGateways = new Set<string>();
-  readonly #dirtyServiceEntries = new Set<string>();
-  readonly #dirtyWorkloadEntries = new Set<string>();
-  #dirtyAllocation = true;
-  #dirtyPeers = false;
+  readonly #stale: StaleKeys;
 
   constructor(inputs: IndexInputs, settings: MeshSettings = DEFAULT_SETTINGS) {
     this.#inputs = inputs = { ...newInputs(), ...inputs };
     this.#settings = settings;
     this.#hosts = new EntryHosts(inputs.serviceEntries, (host) => this.#serviceOfHost(host));
     this.#peers = new PeerPolicies(inputs.peerAuthentications, settings);
+    this.#stale = new StaleKeys(inputs, () => this.#settings, (service) => this.#serviceInfos.get(service));
     addIndexes(inputs);
-    this.#everything();
+    this.#stale.everything();
   }
 
   get settings(): MeshSettings {
@@ -119,135 +111,33 @@ export class AmbientIndex {
     if (sameValue(settings, this.#settings)) return;
     this.#settings = settings;
     this.#peers.configure(settings);
-    this.#everything();
+    this.#stale.everything();
   }
 
   /** Takes changes of one input in. */
   changed(input: keyof IndexInputs, changes: readonly Change[]): void {
-    for (const change of changes) {
-      const key = objectKey(change.object);
-      switch (input) {
-        case "pods":
-          this.#dirtyPods.add(key);
-          break;
-        case "services":
-          this.#dirtyServices.add(key);
-          break;
-        case "endpointSlices":
-          this.#sliceChanged(key, change as Change<EndpointSlice>);
-          break;
-        case "namespaces":
-          this.#namespaceChanged(change);
-          break;
-        case "nodes":
-          if (change.type === "updated" && sameValue(change.old.metadata.labels, change.object.metadata.labels)) break;
-          this.#mark(this.#dirtyPods, this.#inputs.pods.by(BY.node, change.object.metadata.name));
-          break;
-        case "authorizationPolicies":
-          this.#dirtyPolicies.add(key);
-          break;
-        case "peerAuthentications":
-          this.#dirtyPeers = true;
-          break;
-        case "gateways":
-          this.#dirtyGateways.add(key);
-          break;
-        case "gatewayClasses":
-          for (const gateway of this.#inputs.gateways.values()) {
-            if (gateway.spec?.gatewayClassName === key) this.#dirtyGateways.add(objectKey(gateway));
-          }
-          break;
-        case "serviceEntries":
-          this.#serviceEntryChanged(change);
-          break;
-        case "workloadEntries":
-          this.#dirtyWorkloadEntries.add(key);
-          break;
-      }
-    }
+    this.#stale.changed(input, changes);
   }
 
   /** Recomputes what changes affect; what came out different. */
   flush(): IndexDelta {
     // In the order of dependence: each step may mark what later ones read.
-    for (const key of take(this.#dirtyGateways)) this.#buildGateway(key);
-    for (const key of take(this.#dirtyServices)) this.#buildService(key);
-    for (const key of take(this.#dirtyPolicies)) this.#buildPolicy(key);
-    if (this.#dirtyPeers) this.#buildPeers();
-    if (this.#dirtyAllocation) { for (const key of this.#hosts.allocate()) this.#dirtyServiceEntries.add(key); }
-    this.#dirtyAllocation = false;
-    for (const key of take(this.#dirtyServiceEntries)) this.#buildServiceEntry(key);
-    for (const key of take(this.#dirtySlices)) this.#buildSlice(key);
-    for (const key of take(this.#dirtyPods)) this.#buildPod(key);
-    for (const key of take(this.#dirtyWorkloadEntries)) this.#buildWorkloadEntry(key);
+    for (const key of take(this.#stale.gateways)) this.#buildGateway(key);
+    for (const key of take(this.#stale.services)) this.#buildService(key);
+    for (const key of take(this.#stale.policies)) this.#buildPolicy(key);
+    if (this.#stale.peers) this.#buildPeers();
+    if (this.#stale.allocation) { for (const key of this.#hosts.allocate()) this.#stale.serviceEntries.add(key); }
+    this.#stale.allocation = false;
+    for (const key of take(this.#stale.serviceEntries)) this.#buildServiceEntry(key);
+    for (const key of take(this.#stale.slices)) this.#buildSlice(key);
+    for (const key of take(this.#stale.pods)) this.#buildPod(key);
+    for (const key of take(this.#stale.workloadEntries)) this.#buildWorkloadEntry(key);
     return {
       workloads: this.workloads.take(),
       services: this.services.take(),
       policies: this.policies.take(),
       statuses: this.statuses.take(),
     };
-  }
-
-  #everything(): void {
-    const { pods, services, endpointSlices, authorizationPolicies } = this.#inputs;
-    this.#mark(this.#dirtyGateways, this.#inputs.gateways.values());
-    this.#mark(this.#dirtyServiceEntries, this.#inputs.serviceEntries.values());
-    this.#mark(this.#dirtyWorkloadEntries, this.#inputs.workloadEntries.values());
-    this.#dirtyAllocation = true;
-    this.#mark(this.#dirtyPods, pods.values());
-    this.#mark(this.#dirtyServices, services.values());
-    this.#mark(this.#dirtySlices, endpointSlices.values());
-    this.#mark(this.#dirtyPolicies, authorizationPolicies.values());
-    this.#dirtyPeers = true;
-  }
-
-  #mark(dirty: Set<string>, objects: Iterable<KubeObject>): void {
-    for (const object of objects) dirty.add(objectKey(object));
-  }
-
-  #sliceChanged(key: string, change: Change<EndpointSlice>): void {
-    this.#dirtySlices.add(key);
-    for (const slice of change.type === "updated" ? [change.old, change.object] : [change.object]) {
-      const service = sliceService(slice);
-      // Slices of a Service with a selector say nothing that the pods do not say themselves. What the Service was when it was last built
-      // decides: a Service that differs now marks its slices' pods by itself.
-      const info = service === undefined ? undefined : this.#serviceInfos.get(service);
-      if (!info || info.selector) continue;
-      for (const pod of slicePods(slice)) this.#dirtyPods.add(pod);
-    }
-  }
-
-  #namespaceChanged(change: Change): void {
-    const { metadata } = change.object, old = change.type === "updated" ? change.old.metadata : undefined;
-    const differs = (read: (meta: KubeObject["metadata"]) => string | undefined) =>
-      change.type !== "updated" || read(metadata) !== read(old!);
-    if (metadata.name === this.#settings.rootNamespace && differs(({ labels }) => labels?.[LABEL.network])) {
-      this.#everything();
-    }
-    // Any label may decide whether a waypoint admits the namespace.
-    const labels = !sameValue(metadata.labels ?? {}, old?.labels ?? {});
-    const weight = differs(({ annotations }) => annotations?.[ANNOTATION.waypointCanaryWeight]);
-    if (labels || weight || differs(({ annotations }) => annotations?.[ANNOTATION.trafficDistribution])) {
-      this.#mark(this.#dirtyServices, this.#inputs.services.by(BY.namespace, metadata.name));
-      this.#mark(this.#dirtyServiceEntries, this.#inputs.serviceEntries.by(BY.namespace, metadata.name));
-    }
-    if (labels) {
-      this.#mark(this.#dirtyPods, this.#inputs.pods.by(BY.namespace, metadata.name));
-      this.#mark(this.#dirtyWorkloadEntries, this.#inputs.workloadEntries.by(BY.namespace, metadata.name));
-    }
-  }
-
-  #serviceEntryChanged(change: Change): void {
-    const { type, object } = change;
-    this.#dirtyServiceEntries.add(objectKey(object));
-    this.#dirtyAllocation = true;
-    const before = type === "updated" ? change.old : undefined;
-    for (const entry of before ? [before, object] : [object]) {
-      // Entries with the same host decide among themselves which is the one.
-      for (const host of readServiceEntry(entry).hosts) {
-        this.#mark(this.#dirtyServiceEntries, this.#inputs.serviceEntries.by(BY.host, host));
-      }
-    }
   }
 
   /** The network that this cluster's endpoints are on. */
@@ -273,15 +163,15 @@ export class AmbientIndex {
     // A ServiceEntry for this host gives way to the Service, and comes back when that goes.
     const host = (info ?? old)?.service.hostname;
     if (host && !info !== !old) {
-      this.#mark(this.#dirtyServiceEntries, this.#inputs.serviceEntries.by(BY.host, host));
+      mark(this.#stale.serviceEntries, this.#inputs.serviceEntries.by(BY.host, host));
     }
     if (!rebound && sameValue(members(old), members(info))) return;
     for (const { selector } of [old, info].filter((one) => one !== undefined)) {
-      if (selector) this.#markSelected(selector, key.slice(0, key.indexOf("/")));
+      if (selector) this.#stale.selected(selector, key.slice(0, key.indexOf("/")));
     }
     for (const slice of endpointSlices.by(BY.service, key)) {
-      this.#dirtySlices.add(objectKey(slice));
-      for (const pod of slicePods(slice)) this.#dirtyPods.add(pod);
+      this.#stale.slices.add(objectKey(slice));
+      for (const pod of slicePods(slice)) this.#stale.pods.add(pod);
     }
   }
 
@@ -299,16 +189,16 @@ export class AmbientIndex {
     for (const source of this.#attachments.sources(key)) {
       const cut = source.indexOf("/"), name = source.slice(cut + 1);
       const dirty = {
-        Service: this.#dirtyServices,
-        ServiceEntry: this.#dirtyServiceEntries,
-        Pod: this.#dirtyPods,
-        WorkloadEntry: this.#dirtyWorkloadEntries,
+        Service: this.#stale.services,
+        ServiceEntry: this.#stale.serviceEntries,
+        Pod: this.#stale.pods,
+        WorkloadEntry: this.#stale.workloadEntries,
       }[source.slice(0, cut)];
       dirty?.add(name);
     }
     if (!sameValue(now?.inboundBinding, old?.inboundBinding)) {
       const { namespace, name } = (now ?? old)!;
-      this.#mark(this.#dirtyPods, pods.by(BY.label, `${namespace}|${LABEL.gatewayName}=${name}`));
+      mark(this.#stale.pods, pods.by(BY.label, `${namespace}|${LABEL.gatewayName}=${name}`));
     }
   }
 
@@ -349,7 +239,7 @@ export class AmbientIndex {
     if (!rebound && sameValue(old.map(members), now.map(members))) return;
     const namespace = key.slice(0, key.indexOf("/"));
     for (const selector of new Set([old[0]?.selector, now[0]?.selector])) {
-      if (selector) this.#markSelected(selector, namespace);
+      if (selector) this.#stale.selected(selector, namespace);
     }
   }
 
@@ -397,35 +287,22 @@ export class AmbientIndex {
       selector: converted.selector,
       namespace: policy.namespace === rootNamespace ? "" : policy.namespace,
     };
-    for (const { selector, namespace } of this.#selecting.set(key, now)) this.#markSelected(selector, namespace);
-  }
-
-  /** Marks the pods and entries with these labels, of one namespace or ("") of all. */
-  #markSelected(selector: Labels, namespace: string): void {
-    this.#mark(this.#dirtyPods, withLabels(this.#inputs.pods, selector, namespace, ({ metadata }) => metadata.labels));
-    const entries = withLabels(this.#inputs.workloadEntries, selector, namespace, workloadEntryLabels);
-    this.#mark(this.#dirtyWorkloadEntries, entries);
-    // Inline endpoints have labels of their own; there are few of them.
-    const { serviceEntries } = this.#inputs;
-    this.#mark(
-      this.#dirtyServiceEntries,
-      namespace === "" ? serviceEntries.values() : serviceEntries.by(BY.namespace, namespace),
-    );
+    for (const { selector, namespace } of this.#selecting.set(key, now)) this.#stale.selected(selector, namespace);
   }
 
   #buildPeers(): void {
-    this.#dirtyPeers = false;
+    this.#stale.peers = false;
     const namespaces = this.#peers.rebuild(this.policies);
     const { pods, workloadEntries, serviceEntries } = this.#inputs;
     if (namespaces === "all") {
-      this.#mark(this.#dirtyWorkloadEntries, workloadEntries.values());
-      this.#mark(this.#dirtyServiceEntries, serviceEntries.values());
-      return this.#mark(this.#dirtyPods, pods.values());
+      mark(this.#stale.workloadEntries, workloadEntries.values());
+      mark(this.#stale.serviceEntries, serviceEntries.values());
+      return mark(this.#stale.pods, pods.values());
     }
     for (const namespace of namespaces) {
-      this.#mark(this.#dirtyPods, pods.by(BY.namespace, namespace));
-      this.#mark(this.#dirtyWorkloadEntries, workloadEntries.by(BY.namespace, namespace));
-      this.#mark(this.#dirtyServiceEntries, serviceEntries.by(BY.namespace, namespace));
+      mark(this.#stale.pods, pods.by(BY.namespace, namespace));
+      mark(this.#stale.workloadEntries, workloadEntries.by(BY.namespace, namespace));
+      mark(this.#stale.serviceEntries, serviceEntries.by(BY.namespace, namespace));
     }
   }
 
@@ -528,11 +405,4 @@ function report(object: KubeObject, condition: StatusReport["condition"]): Statu
   const { name, namespace = "default", generation = 0 } = object.metadata;
   const fieldManager = "istio-ambient-ztunnel-policy";
   return { kind: "AuthorizationPolicy", namespace, name, generation, fieldManager, condition };
-}
-
-/** Empties a set; what was in it. */
-function take(set: Set<string>): string[] {
-  const all = [...set];
-  set.clear();
-  return all;
 }
