@@ -5,6 +5,7 @@ import { parseAllDocuments } from "yaml";
 import { RoutingIndex } from "../../src/index/mod.ts";
 import { decodeProxyResource, encodeProxyResource } from "../../src/xds/proxy_codec.ts";
 import { proxyResourceKey } from "../../src/model/l7.ts";
+import { RuntimeCompiler } from "../../src/http/exchange/runtime.ts";
 import { routingWorld } from "../support/routing_inputs.ts";
 
 const TESTDATA = new URL("./testdata/routing/", import.meta.url);
@@ -52,6 +53,8 @@ const JUNK: readonly unknown[] = [
   "\u0000",
   "__proto__",
   "[",
+  "connection",
+  "\\9",
   "10s",
   "-10s",
   "/",
@@ -104,7 +107,18 @@ for (const one of CASES) {
       }
       const { inputs, ambient } = routingWorld(objects), routing = new RoutingIndex(inputs, ambient);
       const known = (key: string) => one.test?.facts?.[key];
+      const told = JSON.stringify(routing.statuses(known));
       for (const target of targetsOf(one)) {
+        const compiler = new RuntimeCompiler();
+        compiler.apply(routing.proxyConfig(target));
+        for (const { current } of compiler.slots) {
+          for (const problem of current!.problems) {
+            // The proxy leaves out what authors were told of, and nothing else.
+            const [, header] = /: ("[^"]*") cannot be changed$/.exec(problem) ?? [];
+            const known = header && told.includes(JSON.stringify(`${header} belongs to the connection`).slice(1, -1));
+            assert.ok(known, `seed ${seed}: nobody is told of ${problem}`);
+          }
+        }
         for (const resource of routing.proxyConfig(target)) {
           const key = proxyResourceKey(resource);
           try {
