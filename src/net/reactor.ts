@@ -1,3 +1,4 @@
+import { LimitedLog } from "../telemetry/limited_log.ts";
 import { Logger } from "../telemetry/logger.ts";
 import { describeError } from "../core/errors.ts";
 import {
@@ -16,6 +17,7 @@ import { allocate, BASE, I32 } from "../sys/memory.ts";
 import { releaseText } from "../sys/text_pages.ts";
 import { hostPolls, REACTOR_MARK } from "./host_loop.ts";
 import { trimChunks } from "./byte_queue.ts";
+import { reactorClock } from "./reactor_clock.ts";
 import { type Timer, Timers } from "./timers.ts";
 
 /** Something with a descriptor that the reactor watches. */
@@ -81,7 +83,8 @@ export class Reactor {
   readonly #generations: number[] = [];
   readonly #freeSlots: number[] = [];
   readonly #timers: Timers;
-  readonly #logger: Logger;
+  /** What fails for one peer may fail for every one of its messages. */
+  readonly #failures: LimitedLog;
   #again: Runnable[] = [];
   #dirty: Runnable[] = [];
   #loop: Promise<void> | null = null;
@@ -105,7 +108,7 @@ export class Reactor {
   now: number = performance.now();
 
   constructor(options: ReactorOptions = {}) {
-    this.#logger = options.logger ?? new Logger("reactor");
+    this.#failures = new LimitedLog(options.logger ?? new Logger("reactor"), reactorClock(this));
     this.#timers = new Timers(this.now, (thrown) => this.report("a timer failed", thrown));
     this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
     if (this.#epoll < 0) throw sysError("cannot make an epoll instance");
@@ -330,7 +333,7 @@ export class Reactor {
 
   /** Logs what a callback has thrown. It must never end the loop, or a listener: everybody else's connections live there. */
   report(what: string, thrown: unknown): void {
-    this.#logger.error(what, {
+    this.#failures.log("error", what, {
       error: describeError(thrown),
       stack: thrown instanceof Error ? thrown.stack : undefined,
     });

@@ -39,6 +39,24 @@ async function socketPair(reactor: Reactor): Promise<[TcpSocket, TcpSocket]> {
   return [client, server];
 }
 
+Deno.test("what callbacks throw ends nothing, and is logged, however often, within bounds", async () => {
+  await withReactor(async (reactor, lines) => {
+    for (let i = 0; i < 40; i++) {
+      await new Promise<void>((resolve) =>
+        reactor.again({
+          run: () => {
+            resolve();
+            throw new Error(`thing ${i}`);
+          },
+        })
+      );
+    }
+    await eventually(() => assert.ok(lines.some((line) => line.includes("more of these were not logged"))));
+    assert.ok(lines.some((line) => line.includes("deferred work failed") && line.includes("thing 0")));
+    assert.ok(lines.filter((line) => line.includes("deferred work failed")).length < 40);
+  });
+});
+
 Deno.test("an idle reactor stands still, and wakes for sockets, timers and calls from outside", async () => {
   await withReactor(async (reactor) => {
     const [client, server] = await socketPair(reactor);
