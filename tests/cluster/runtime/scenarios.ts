@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type Lab, NODES, SLEEPER } from "./lab.ts";
+import { podPath } from "../../../src/cluster/runtime/assets.ts";
 
 export const SCENARIOS: Record<string, (lab: Lab) => Promise<void>> = {
   async "a node is registered with its addresses, its lease and its labels"({ api }) {
@@ -264,7 +265,7 @@ export const SCENARIOS: Record<string, (lab: Lab) => Promise<void>> = {
     const server = "Deno.serve({port:7000},(_,i)=>{console.log('from',i.remoteAddr.hostname);return new Response('')})";
     lab.pod("peer-seen", {
       containers: [{
-        ...{ name: "c", image: "busybox", command: [Deno.execPath(), "eval", "--quiet", server] },
+        ...{ name: "c", image: "busybox", command: [podPath(Deno.execPath()), "eval", "--quiet", server] },
         readinessProbe: { httpGet: { port: 7000 } },
       }],
     });
