@@ -29,11 +29,26 @@ export interface CaClientOptions extends ControlPlaneOptions {
 
 const MAX_REPLY_BYTES = 1024 * 1024;
 
-/** Fetches workload certificates. One channel is kept; it is made anew when the root file's content has changed. */
+/**
+ * Calls that one connection carries. Deno 2.9's HTTP/2 (nghttp2, denoland/deno#36788) ends the whole process, on either side, when
+ * GOAWAY comes on a connection that has had more than some two dozen streams: ztunnel when istiod is rolled, istiod when ztunnel goes.
+ */
+const CALLS_PER_CONNECTION = 8;
+
+interface Channel {
+  readonly roots: string;
+  readonly client: grpc.Client;
+  calls: number;
+  inFlight: number;
+  /** No new calls; closed with its last one. */
+  retired: boolean;
+}
+
+/** Fetches workload certificates. A channel is kept for some calls; it is made anew when the root file's content has changed. */
 export class CaClient implements CertificateSource {
   readonly #options: CaClientOptions;
   readonly #method = grpcMethod(IstioCertificateService.method.createCertificate);
-  #channel: { roots: string; client: grpc.Client } | undefined;
+  #channel: Channel | undefined;
 
   constructor(options: CaClientOptions) {
     this.#options = options;
@@ -45,9 +60,9 @@ export class CaClient implements CertificateSource {
    * @throws MeshError `ca_unavailable` (worth a retry), `ca_refused`, `ca_bad_reply`, and those of reading root and token
    */
   async fetch(id: SpiffeId, signal?: AbortSignal): Promise<WorkloadCertificate> {
-    const [{ csrPem, keys }, client, metadata] = await Promise.all([
+    const [{ csrPem, keys }, roots, metadata] = await Promise.all([
       createCsr(id),
-      this.#connect(),
+      readRoots(this.#options),
       callMetadata(this.#options),
     ]);
     const request = create(IstioCertificateRequestSchema, {
@@ -55,8 +70,16 @@ export class CaClient implements CertificateSource {
       validityDuration: BigInt(Math.round(this.#options.ttlMs / 1000)),
       metadata: this.#options.impersonate ? { ImpersonatedIdentity: id } : undefined,
     });
-    const reply = await this.#call(id, client, request, metadata, signal);
-    return readReply(id, keys, reply.certChain);
+    const channel = this.#connect(roots);
+    channel.calls++;
+    channel.inFlight++;
+    try {
+      const reply = await this.#call(id, channel.client, request, metadata, signal);
+      return readReply(id, keys, reply.certChain);
+    } finally {
+      channel.inFlight--;
+      if (channel.retired && channel.inFlight === 0) channel.client.close();
+    }
   }
 
   close(): void {
@@ -64,13 +87,15 @@ export class CaClient implements CertificateSource {
     this.#channel = undefined;
   }
 
-  async #connect(): Promise<grpc.Client> {
-    const roots = await readRoots(this.#options);
-    if (this.#channel?.roots !== roots) {
-      this.close();
-      this.#channel = { roots, client: openChannel(this.#options, roots, MAX_REPLY_BYTES) };
+  #connect(roots: string): Channel {
+    const channel = this.#channel;
+    if (channel?.roots === roots && channel.calls < CALLS_PER_CONNECTION) return channel;
+    if (channel) {
+      channel.retired = true;
+      if (channel.inFlight === 0) channel.client.close();
     }
-    return this.#channel!.client;
+    const client = openChannel(this.#options, roots, MAX_REPLY_BYTES);
+    return this.#channel = { roots, client, calls: 0, inFlight: 0, retired: false };
   }
 
   #call(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { X509Certificate } from "node:crypto";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { MeshError } from "../../src/core/errors.ts";
@@ -173,6 +174,35 @@ Deno.test("CaClient gets a verified certificate from the CA service over TLS", a
     assert.match(f.registry.expose(), /citadel_server_success_cert_issuance_count 2\n/);
   } finally {
     client.close();
+  }
+});
+
+Deno.test("CaClient spreads calls over connections, and both processes live through their ends", async () => {
+  await using f = await fixture();
+  let connections = 0;
+  const relay = createServer((down) => {
+    connections++;
+    const up = connect(f.port, "127.0.0.1");
+    for (const [from, to] of [[down, up], [up, down]]) from.on("error", () => to.destroy()).pipe(to);
+  });
+  await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
+  const { port } = relay.address() as AddressInfo;
+  const client = new CaClient({ ...f.options, address: `https://127.0.0.1:${port}` }), id = idOf("shop", "cart");
+  try {
+    for (let i = 0; i < 4; i++) {
+      const certificates = await Promise.all(Array.from({ length: 10 }, () => client.fetch(id)));
+      assert.equal(certificates.length, 10);
+    }
+    assert.equal(connections, 5);
+  } finally {
+    client.close();
+  }
+  await new Promise((resolve) => relay.close(resolve));
+  const last = new CaClient(f.options);
+  try {
+    await last.fetch(id);
+  } finally {
+    last.close();
   }
 });
 
