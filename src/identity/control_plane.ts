@@ -94,7 +94,11 @@ async function readToken(token: string): Promise<string> {
 
 /** A channel of its own (no connection is shared with another), connecting on first use. */
 export function openChannel(options: ControlPlaneOptions, rootsPem: string, maxReceiveBytes: number): grpc.Client {
-  const { target, host, tls } = parseAddress(options.address);
+  const { target: address, host, tls } = parseAddress(options.address);
+  // grpc-js hands a literal to its DNS resolver otherwise, whose answer may come after the channel's end and bring it back to life,
+  // connecting for ever.
+  const literal = parseIp(host);
+  const target = literal ? `${host.includes(":") ? "ipv6" : "ipv4"}:${address}` : address;
   const channelOptions: grpc.ChannelOptions = {
     "grpc.max_receive_message_length": maxReceiveBytes,
     "grpc.keepalive_time_ms": 30_000,
@@ -109,7 +113,7 @@ export function openChannel(options: ControlPlaneOptions, rootsPem: string, maxR
   if (!tls) return new grpc.Client(target, grpc.credentials.createInsecure(), channelOptions);
   const names = options.altHostname ? [host, options.altHostname] : [host];
   // An address literal cannot be sent as server name; what the certificate must name is checked below either way.
-  if (parseIp(host)) channelOptions["grpc.ssl_target_name_override"] = options.altHostname ?? "localhost";
+  if (literal) channelOptions["grpc.ssl_target_name_override"] = options.altHostname ?? "localhost";
   const credentials = grpc.credentials.createSsl(Buffer.from(rootsPem), null, null, {
     checkServerIdentity: (_host: string, certificate: PeerCertificate) => {
       const failures = names.map((name) => checkServerIdentity(name, certificate));

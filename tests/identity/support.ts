@@ -69,9 +69,9 @@ export function reviewed(namespace: string, serviceAccount: string, pod = "", ui
 }
 
 /**
- * Waits past grpc-js's reconnect timers (10 ms, see openChannel), which outlive a closed channel: timers fire in the order of
- * their deadlines, so one set later and for longer fires after them.
+ * Waits past grpc-js's timers that outlive a closed channel: reconnecting (10 ms, see openChannel) and the next address (250 ms).
+ * Timers fire in the order of their deadlines, so one set later and for longer fires after them.
  */
 export function grpcTimersFired(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 30));
+  return new Promise((resolve) => setTimeout(resolve, 300));
 }
