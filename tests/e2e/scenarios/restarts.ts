@@ -9,19 +9,42 @@ const EVERY_SECONDS = 0.1;
 
 /** kill -9 of each role while requests flow: what runs goes on, new connections come back, nothing leaks. */
 export const restarts: Scenario = async (cluster) => {
-  const processesBefore = cluster.processes().length;
+  const before = await settledCommands(cluster);
   await killed(cluster, "istiod", "app=istiod", / istiod( |$)/, { failuresAllowed: false });
   await served(cluster, "sleep");
   await killed(cluster, "cni", "k8s-app=istio-cni-node", / cni( |$)/, { failuresAllowed: false });
   await newPodJoins(cluster);
   await killed(cluster, "ztunnel", "app=ztunnel", / ztunnel( |$)/, { failuresAllowed: true });
   for (const caller of ["sleep", "notsleep", "ratings"]) await served(cluster, caller);
-  await cluster.until(async () => {
-    const now = cluster.processes().length;
-    assert.ok(now <= processesBefore, `${now} processes run where there were ${processesBefore}`);
-  });
+  await cluster.until(async () => assert.deepEqual(surplus(commands(cluster), before), [], "processes are left over"));
   assert.ok(cluster.alive);
 };
+
+/** What the cluster's processes run, without what differs from start to start (ids of pods and containers). */
+function commands(cluster: TestCluster): string[] {
+  return cluster.processes().map(({ command }) => command.replace(/[0-9a-f-]{32,36}|\d+/g, "#").slice(0, 200)).sort();
+}
+
+/** The same, once nothing has started or ended for a second. */
+function settledCommands(cluster: TestCluster): Promise<string[]> {
+  return cluster.until(async () => {
+    const before = commands(cluster);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const now = commands(cluster);
+    assert.deepEqual(now, before, "processes come and go");
+    return now;
+  });
+}
+
+/** Members of `now` beyond those of `before`. */
+function surplus(now: readonly string[], before: readonly string[]): string[] {
+  const known = [...before];
+  return now.filter((one) => {
+    const at = known.indexOf(one);
+    if (at >= 0) known.splice(at, 1);
+    return at < 0;
+  });
+}
 
 /** Kills a role on the node of the caller, waits for its return, and looks at what the requests met meanwhile. */
 async function killed(
