@@ -4,6 +4,9 @@ import { Buffer } from "node:buffer";
 import * as grpc from "@grpc/grpc-js";
 import { type DescMessage, type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { MeshError } from "../core/errors.ts";
+import { closeSessionsLater } from "./http2_goaway.ts";
+
+closeSessionsLater();
 
 /** Already serialised messages pass through {@linkcode grpcMethod}'s serialiser unchanged. */
 export class Encoded {

@@ -206,6 +206,53 @@ Deno.test("CaClient spreads calls over connections, and both processes live thro
   }
 });
 
+Deno.test("connections with many calls and one that is open end well", async () => {
+  const same = (bytes: Buffer) => bytes, server = newGrpcServer();
+  const method = (path: string, stream: boolean) => ({
+    path,
+    requestStream: stream,
+    responseStream: stream,
+    requestSerialize: same,
+    requestDeserialize: same,
+    responseSerialize: same,
+    responseDeserialize: same,
+  });
+  server.addService({ call: method("/x.Y/Call", false), open: method("/x.Y/Open", true) }, {
+    call: (_call: unknown, answer: grpc.sendUnaryData<Buffer>) => answer(null, Buffer.alloc(100)),
+    open: (call: grpc.ServerDuplexStream<Buffer, Buffer>) => {
+      call.on("error", () => {});
+      call.on("data", () => call.write(Buffer.alloc(2000)));
+      call.on("end", () => call.end());
+    },
+  });
+  const port = await listenGrpc(server, "127.0.0.1:0");
+  const call = (client: grpc.Client) =>
+    new Promise((resolve) => client.makeUnaryRequest("/x.Y/Call", same, same, Buffer.alloc(4), resolve));
+  const one = async (calls: number) => {
+    const client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), {
+      "grpc.use_local_subchannel_pool": 1,
+    });
+    for (let i = 0; i < calls; i++) await call(client);
+    const open = client.makeBidiStreamRequest("/x.Y/Open", same, same);
+    const over = new Promise((resolve) => open.on("status", resolve));
+    open.on("error", () => {});
+    await new Promise((resolve) => {
+      open.on("data", resolve);
+      open.write(Buffer.alloc(4));
+    });
+    client.close();
+    open.cancel();
+    await over;
+  };
+  try {
+    for (let round = 0; round < 3; round++) await Promise.all(Array.from({ length: 10 }, () => one(30)));
+    await one(1);
+  } finally {
+    await closeGrpc(server);
+    await grpcTimersFired();
+  }
+});
+
 Deno.test("CaClient reads token and root file anew", async () => {
   await using f = await fixture();
   const client = new CaClient(f.options), id = idOf("shop", "cart");
