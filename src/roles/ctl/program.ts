@@ -308,8 +308,9 @@ function configure(command: Command, streams: Streams): Command {
     .helpCommand(false);
 }
 
-/** A flag that pflag calls boolean: `--x`, `--x=true`, `--x=false`. */
-function bool(name: string, value: string | boolean): boolean {
+/** A flag that pflag calls boolean: `--x`, `--x=true`, `--x=false`, `-x=false`. */
+function bool(name: string, given: string | boolean): boolean {
+  const value = typeof given === "string" ? given.replace(/^=/, "") : given;
   if (value === true || value === "true" || value === "1") return true;
   if (value === false || value === "false" || value === "0") return false;
   throw new UsageError(`${name} must be true or false, not "${value}"`);
