@@ -1,5 +1,6 @@
 // What the connections between two workloads have in common: labels, counters, and the unchanging parts of their log lines.
 
+import { orUnknown, TRAFFIC_LABELS } from "../telemetry/traffic_labels.ts";
 import type { Baggage } from "../hbone/baggage.ts";
 import type { Service, SpiffeId, Workload } from "../model/mod.ts";
 import { formatFields, type LogFields } from "../telemetry/logger.ts";
@@ -41,26 +42,7 @@ export interface ConnectionFacts {
 }
 
 const LABELS = [
-  "reporter",
-  "source_workload",
-  "source_canonical_service",
-  "source_canonical_revision",
-  "source_workload_namespace",
-  "source_principal",
-  "source_app",
-  "source_version",
-  "source_cluster",
-  "destination_service",
-  "destination_service_namespace",
-  "destination_service_name",
-  "destination_workload",
-  "destination_canonical_service",
-  "destination_canonical_revision",
-  "destination_workload_namespace",
-  "destination_principal",
-  "destination_app",
-  "destination_version",
-  "destination_cluster",
+  ...TRAFFIC_LABELS,
   "request_protocol",
   "response_flags",
   "connection_security_policy",
@@ -70,8 +52,6 @@ const LABELS = [
   "destination_zone",
 ] as const;
 const FLAG_AT = LABELS.indexOf("response_flags");
-
-const orUnknown = (value: string | undefined): string => value === undefined || value === "" ? "unknown" : value;
 
 /** Label values in the order of {@linkcode LABELS}, response flag `-`. */
 function labelsOf(facts: ConnectionFacts): string[] {

@@ -1,36 +1,11 @@
 // The labels of Istio's standard metrics.
 
 import { spiffeId, type Workload } from "../../model/mod.ts";
+import { orUnknown } from "../../telemetry/traffic_labels.ts";
 import type { Downstream } from "../exchange/downstream.ts";
 import type { ListenerRuntime } from "../exchange/runtime.ts";
 import type { ProxySelf } from "../exchange/self.ts";
 import type { Cluster, Host } from "../upstream/mod.ts";
-
-/** What does not change from request to request of one client to one host, in the order that metrics show it. */
-export const TRAFFIC_LABELS = [
-  "reporter",
-  "source_workload",
-  "source_canonical_service",
-  "source_canonical_revision",
-  "source_workload_namespace",
-  "source_principal",
-  "source_app",
-  "source_version",
-  "source_cluster",
-  "destination_service",
-  "destination_service_namespace",
-  "destination_service_name",
-  "destination_workload",
-  "destination_canonical_service",
-  "destination_canonical_revision",
-  "destination_workload_namespace",
-  "destination_principal",
-  "destination_app",
-  "destination_version",
-  "destination_cluster",
-] as const;
-
-const known = (value: string | undefined): string => value === undefined || value === "" ? "unknown" : value;
 
 /** The service that was asked for, whether or not a backend was reached. */
 interface ServiceNames {
@@ -60,7 +35,7 @@ function shortName(hostname: string): string {
   return hostname.includes(".svc.") ? hostname.slice(0, hostname.indexOf(".")) : hostname;
 }
 
-/** Values of {@linkcode TRAFFIC_LABELS}. */
+/** Values of `TRAFFIC_LABELS`. */
 export function trafficLabels(
   self: ProxySelf,
   downstream: Downstream,
@@ -73,25 +48,25 @@ export function trafficLabels(
   const workload = host?.workload;
   return [
     downstream.use === "waypoint" ? "waypoint" : "source",
-    known(source.workloadName),
-    known(source.canonicalName),
-    known(source.canonicalRevision),
-    known(source.namespace),
-    known(source.principal),
-    known(source.canonicalName),
-    known(source.canonicalRevision),
-    known(source.clusterId),
-    known(service.hostname),
-    known(service.namespace),
-    known(service.name),
-    known(workload?.workloadName),
-    known(workload?.canonicalName),
-    known(workload?.canonicalRevision),
-    known(workload?.namespace),
+    orUnknown(source.workloadName),
+    orUnknown(source.canonicalName),
+    orUnknown(source.canonicalRevision),
+    orUnknown(source.namespace),
+    orUnknown(source.principal),
+    orUnknown(source.canonicalName),
+    orUnknown(source.canonicalRevision),
+    orUnknown(source.clusterId),
+    orUnknown(service.hostname),
+    orUnknown(service.namespace),
+    orUnknown(service.name),
+    orUnknown(workload?.workloadName),
+    orUnknown(workload?.canonicalName),
+    orUnknown(workload?.canonicalRevision),
+    orUnknown(workload?.namespace),
     host?.hbone && workload ? principalOf(workload) : "unknown",
-    known(workload?.canonicalName),
-    known(workload?.canonicalRevision),
-    known(workload?.clusterId),
+    orUnknown(workload?.canonicalName),
+    orUnknown(workload?.canonicalRevision),
+    orUnknown(workload?.clusterId),
   ];
 }
 

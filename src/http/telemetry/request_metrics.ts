@@ -6,7 +6,8 @@ import type { RequestRecord } from "../exchange/record.ts";
 import type { ListenerRuntime } from "../exchange/runtime.ts";
 import type { ProxySelf } from "../exchange/self.ts";
 import type { Cluster, Host } from "../upstream/mod.ts";
-import { securityPolicy, TRAFFIC_LABELS, trafficLabels } from "./labels.ts";
+import { TRAFFIC_LABELS } from "../../telemetry/traffic_labels.ts";
+import { securityPolicy, trafficLabels } from "./labels.ts";
 
 const REQUEST_LABELS = [
   ...TRAFFIC_LABELS,
