@@ -20,6 +20,9 @@ interface Load {
   readonly latencies?: boolean;
 }
 
+/** Measured beside ours: Envoy, or our own proxy in another checkout. */
+const ENVOY = Deno.env.get("ENVOY"), BASE_CHECKOUT = Deno.env.get("BENCH_BASE");
+
 const seconds = (ms: number) => String(Math.max(1, Math.round(ms / 1000)));
 const url = (ports: ProxyPorts, path: string, tls: boolean) =>
   tls ? `https://127.0.0.1:${ports.https}${path}` : `http://127.0.0.1:${ports.http}${path}`;
@@ -133,15 +136,11 @@ async function measure(load: Load, title: string, peer: Peer, lab: Lab, ms: numb
 }
 
 /** Two proxies side by side; measured in turns, so that both have the same neighbours. */
-async function withPeers(
-  lab: Lab,
-  scenario: Scenario,
-  envoy: string | undefined,
-  use: (peers: Peer[]) => Promise<void>,
-) {
+async function withPeers(lab: Lab, scenario: Scenario, use: (peers: Peer[]) => Promise<void>) {
   const peers = [await startOurs(lab, scenario)];
   try {
-    if (envoy) peers.push(await startEnvoy(lab, scenario, envoy));
+    if (BASE_CHECKOUT) peers.push(await startOurs(lab, scenario, BASE_CHECKOUT));
+    else if (ENVOY) peers.push(await startEnvoy(lab, scenario, ENVOY));
     await use(peers);
   } finally {
     for (const peer of peers) await peer.stop();
@@ -177,7 +176,6 @@ export async function run(args: readonly string[]): Promise<void> {
   const rounds = Number(flags.get("rounds") ?? 3), ms = Number(flags.get("seconds") ?? 2) * 1000;
   const only = flags.get("only")?.split(","), match = flags.get("match");
   const wanted = (group: string) => !only || only.includes(group);
-  const envoy = Deno.env.get("ENVOY");
   const folder = await Deno.makeTempDir({ prefix: "ambientd-bench-l7-" });
   await Deno.writeTextFile(
     `${folder}/post.lua`,
@@ -186,7 +184,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const lab = await startLab(folder);
   try {
     const loads = LOADS.filter(({ group, name }) => wanted(group) && (!match || name.includes(match)));
-    await withPeers(lab, BASE, envoy, async (peers) => {
+    await withPeers(lab, BASE, async (peers) => {
       if (wanted("memory")) await memory(peers);
       // Proxies run for weeks: what a compiler does in their first seconds is not what this measures.
       for (const load of loads) for (const peer of peers) await load.run(peer.ports, lab, 1000);
@@ -203,14 +201,14 @@ export async function run(args: readonly string[]): Promise<void> {
     ];
     for (const [group, title, scenario] of others) {
       if (!wanted(group)) continue;
-      await withPeers(lab, scenario, envoy, async (peers) => {
+      await withPeers(lab, scenario, async (peers) => {
         for (const peer of peers) await LOADED.run(peer.ports, lab, 2000);
         for (let round = 0; round < rounds; round++) {
           for (const peer of peers) await measure(LOADED, `${LOADED.name}, ${title}`, peer, lab, ms);
         }
       });
     }
-    print(envoy !== undefined, flags.has("json"));
+    print(flags.has("json"));
   } finally {
     await lab.stop();
     if (!flags.has("keep")) await Deno.remove(folder, { recursive: true });
@@ -220,11 +218,13 @@ export async function run(args: readonly string[]): Promise<void> {
 
 const number = (value: number) => Number.isNaN(value) ? "-" : value >= 100 ? value.toFixed(0) : value.toFixed(2);
 
-function print(hasPeer: boolean, json: boolean): void {
-  if (!json) console.log(`${"".padEnd(72)} ${["ours", "envoy", "ours/envoy"].map((h) => h.padStart(11)).join(" ")}`);
+function print(json: boolean): void {
+  const name = BASE_CHECKOUT ? "base" : "envoy";
+  if (!json) console.log(`${"".padEnd(72)} ${["ours", name, `ours/${name}`].map((h) => h.padStart(11)).join(" ")}`);
   for (const [name, { unit, values }] of results) {
-    const ours = median(values.ours), peer = median(values.peer);
-    const ratio = hasPeer ? ours / peer : NaN;
+    const ours = median(values.ours), peer = median(values.peer), hasPeer = values.peer.length > 0;
+    // Each round by itself: what else the machine does in it, it does to both.
+    const ratio = median(values.ours.slice(0, values.peer.length).map((value, i) => value / values.peer[i]));
     if (json) {
       console.log(JSON.stringify({ name, unit, ours, peer: hasPeer ? peer : null, ratio: hasPeer ? ratio : null }));
     } else {

@@ -10,13 +10,15 @@ import { type BackendPorts, type ProxyPorts, resources, type Scenario } from "./
 
 const DENO = Deno.execPath();
 const here = (file: string) => new URL(file, import.meta.url).pathname;
-export const denoRun = (file: string, ...args: string[]): string[] => [
+export const denoRun = (file: string, ...args: string[]): string[] => runProgram(here(file), args);
+
+const runProgram = (path: string, args: readonly string[]): string[] => [
   DENO,
   "run",
   "-A",
   "--no-prompt",
   "--no-check",
-  here(file),
+  path,
   ...args,
 ];
 
@@ -104,23 +106,26 @@ async function selfSigned(folder: string): Promise<{ chain: string; key: string 
   return { chain: await Deno.readTextFile(chainFile), key: await Deno.readTextFile(keyFile) };
 }
 
-export async function startOurs(lab: Lab, scenario: Scenario): Promise<Peer> {
+/** @param base another checkout, which is measured as the peer; ours when it is not given */
+export async function startOurs(lab: Lab, scenario: Scenario, base?: string): Promise<Peer> {
   const ports = proxyPorts();
   const input: ProxyInput = {
     resources: resources(scenario, ports, lab.backend, lab.certificate),
     hbone: ports.hbone,
     workload: lab.workload,
   };
-  const file = `${lab.folder}/ours.json`;
+  const name = base === undefined ? "ours" : "peer", output = `${lab.folder}/${name}-access.log`;
+  const file = `${lab.folder}/${name}.json`;
   await Deno.writeTextFile(file, JSON.stringify({ ...input, workload: { ...lab.workload, leafDer: undefined } }));
-  const [deno, run, ...rest] = denoRun("ours.ts", file);
+  const program = base === undefined ? here("ours.ts") : `${base}/tests/bench/l7/ours.ts`;
+  const [deno, run, ...rest] = runProgram(program, [file]);
   const flags = (Deno.env.get("BENCH_DENO_FLAGS") || undefined)?.split(" ") ?? [];
-  const child = start(PROXY_CORES, [deno, run, ...flags, ...rest], `${lab.folder}/ours-access.log`, {
+  const child = start(PROXY_CORES, [deno, run, ...flags, ...rest], output, {
     // As in manifests/gateway.ts.
     DENO_V8_FLAGS: Deno.env.get("DENO_V8_FLAGS") ?? "--max-semi-space-size=4",
   });
-  await listening(ports.https, `${lab.folder}/ours-access.log.err`);
-  return { name: "ours", pid: child.pid, ports, stop: () => end(child) };
+  await listening(ports.https, `${output}.err`);
+  return { name, pid: child.pid, ports, stop: () => end(child) };
 }
 
 export async function startEnvoy(lab: Lab, scenario: Scenario, binary: string): Promise<Peer> {
