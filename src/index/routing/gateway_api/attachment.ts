@@ -124,6 +124,7 @@ export class GatewayRoutes {
       service,
       refused: { reason, message },
     });
+    if (parent.broken !== "") return refused("UnsupportedValue", parent.broken);
     if (!service) return refused("NoMatchingParent", `parent ${kind} ${namespace}/${name} not found`);
     if (route.kind === "TCPRoute" || route.kind === "TLSRoute") {
       return refused("UnsupportedValue", `${route.kind} is not supported`);
@@ -143,6 +144,7 @@ export class GatewayRoutes {
   #gatewayOutcome(route: ParsedRoute, parent: ParsedParent, { gateway, listeners }: GatewayState): ParentOutcome {
     const { sectionName, port } = parent;
     const refused = (reason: string, message: string) => ({ parent, listeners: [], refused: { reason, message } });
+    if (parent.broken !== "") return refused("UnsupportedValue", parent.broken);
     if (route.kind === "TCPRoute" || route.kind === "TLSRoute") {
       return refused("UnsupportedValue", `${route.kind} is not supported`);
     }

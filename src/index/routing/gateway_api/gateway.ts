@@ -23,6 +23,8 @@ export interface ParsedGateway {
   readonly notes: Notes;
   readonly broken: boolean;
   readonly unsupportedAddress: string | undefined;
+  /** What is not done, though its own listeners serve as they are meant. */
+  readonly without: Notes;
 }
 
 export interface ParsedListener {
@@ -43,6 +45,8 @@ export interface ParsedListener {
   readonly mutual: boolean;
   readonly notes: Notes;
   readonly broken: boolean;
+  /** Fields that a waypoint's listener has no use for. */
+  readonly routed: readonly string[];
 }
 
 const read = new WeakMap<KubeObject, ParsedGateway>();
@@ -64,7 +68,23 @@ function parse({ metadata, spec }: KubeObject): ParsedGateway {
     "defaultScope",
   ]);
   const addresses = listOf(objectOf(spec).addresses).filter(isObject);
-  const type = (one: Record<string, unknown>) => textOf(one.type) || "IPAddress";
+  const type = (one: Record<string, unknown>) => textOf(one.type) || "IPAddress", without = new Notes();
+  const guests = fields.object("allowedListeners", ["namespaces"]),
+    from = guests.object("namespaces", ["from", "selector"]);
+  if (from.text("from", "None") !== "None") {
+    without.add("allowedListeners is not supported: listeners of ListenerSets are not served");
+  }
+  if (fields.has("defaultScope") && fields.raw("defaultScope") !== "None") {
+    without.add("defaultScope is not supported: routes name their Gateways");
+  }
+  const infrastructure = fields.object("infrastructure", ["labels", "annotations", "parametersRef"]);
+  fields.take(
+    guests,
+    from,
+    infrastructure,
+    infrastructure.object("parametersRef", ["group", "kind", "name"]),
+    ...fields.objects("addresses", ["type", "value"]),
+  );
   return {
     key: `${namespace}/${name}`,
     namespace,
@@ -77,6 +97,7 @@ function parse({ metadata, spec }: KubeObject): ParsedGateway {
     notes,
     broken: fields.bad,
     unsupportedAddress: addresses.map(type).find((one) => one !== "IPAddress" && one !== "Hostname"),
+    without,
   };
 }
 
@@ -99,17 +120,27 @@ function readListener(value: unknown, place: string, namespace: string): ParsedL
   if (terminate !== undefined && terminate !== "MUTUAL" && terminate !== "SIMPLE") tls.wrong(MUTUAL_OPTION, terminate);
   const allowed = fields.object("allowedRoutes", ["namespaces", "kinds"]);
   const namespaces = allowed.object("namespaces", ["from", "selector"]);
-  const certificates = tls.objects("certificateRefs", ["group", "kind", "namespace", "name"]).map((one) => ({
-    group: one.text("group"),
-    kind: one.text("kind", "Secret") || "Secret",
-    namespace: one.text("namespace") || namespace,
-    name: one.text("name"),
-  }));
-  const kinds = allowed.list("kinds").map((kind) => {
-    const { group, kind: name } = objectOf(kind);
-    return { group: typeof group === "string" ? group : GATEWAY_GROUP, kind: textOf(name) };
+  const certificates = tls.objects("certificateRefs", ["group", "kind", "namespace", "name"]).map((one) => {
+    tls.take(one);
+    return {
+      group: one.text("group"),
+      kind: one.text("kind", "Secret") || "Secret",
+      namespace: one.text("namespace") || namespace,
+      name: one.text("name"),
+    };
   });
-  fields.take(tls, allowed, namespaces);
+  const kinds = allowed.objects("kinds", ["group", "kind"]).map((one) => {
+    allowed.take(one);
+    return { group: one.text("group", GATEWAY_GROUP), kind: one.text("kind") };
+  });
+  const selector = namespaces.object("selector", ["matchLabels", "matchExpressions"]);
+  fields.take(
+    tls,
+    allowed,
+    namespaces,
+    selector,
+    ...selector.objects("matchExpressions", ["key", "operator", "values"]),
+  );
   return {
     name: fields.text("name"),
     port: port ?? 0,
@@ -122,6 +153,10 @@ function readListener(value: unknown, place: string, namespace: string): ParsedL
     mutual: terminate === "MUTUAL",
     notes,
     broken: fields.bad,
+    routed: [
+      ...["hostname", "tls"].filter((field) => fields.has(field)),
+      ...allowed.has("kinds") ? ["allowedRoutes.kinds"] : [],
+    ].map((field) => fields.at(field)),
   };
 }
 
@@ -140,6 +175,8 @@ export interface ListenerState {
   readonly refused?: Fault;
   /** It is in the way of another listener. */
   readonly conflict?: Fault;
+  /** What has no effect, though it serves. */
+  readonly without?: string;
   /** What it refers to and cannot use. */
   readonly unresolved?: Fault;
   /** Certificates, in order. */
@@ -187,6 +224,10 @@ function judgeWaypointListener(listener: ParsedListener): ListenerState {
     listener,
     kinds: [],
     secrets: [],
+    without: [
+      ...listener.routed.map((field) => `${field} is not supported at a waypoint`),
+      ...listener.notes.texts,
+    ].join("; "),
     refused: good ? undefined : { reason: "UnsupportedProtocol", message },
   };
 }

@@ -19,11 +19,14 @@ const read = new WeakMap<KubeObject, Grant>();
 function grantOf(object: KubeObject): Grant {
   let grant = read.get(object);
   if (grant) return grant;
-  // An entry that cannot be read whole grants nothing.
+  // An entry that cannot be read whole grants nothing, nor does a grant with a field that nobody knows.
   const texts = (one: Record<string, unknown>, known: readonly string[]) =>
     Object.entries(one).every(([key, value]) => known.includes(key) && typeof value === "string");
+  const known = Object.keys(object.spec ?? {}).every((field) => field === "from" || field === "to");
   grant = {
-    from: listOf(object.spec?.from).filter(isObject).filter((one) => texts(one, ["group", "kind", "namespace"])).map((
+    from: listOf(known ? object.spec?.from : undefined).filter(isObject).filter((one) =>
+      texts(one, ["group", "kind", "namespace"])
+    ).map((
       one,
     ) => ({
       group: textOf(one.group),

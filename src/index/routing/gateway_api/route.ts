@@ -27,6 +27,8 @@ export interface ParsedParent {
   readonly name: string;
   readonly sectionName: string;
   readonly port: number | undefined;
+  /** What of it cannot be used, so that it is not attached. */
+  readonly broken: string;
 }
 
 export interface ParsedRoute {
@@ -72,29 +74,32 @@ function parse(kind: RouteKind, { metadata, spec }: KubeObject): ParsedRoute {
     generation,
     age: `${creationTimestamp} ${namespace}/${name}`,
     hostnames: fields.list("hostnames").length === 0 && !fields.bad ? ["*"] : hostnames,
-    parents: fields.list("parentRefs").flatMap((parent) => readParent(parent, namespace)),
+    parents: fields.list("parentRefs").flatMap((parent, i) => readParent(parent, `parentRefs[${i}]`, namespace)),
     rules,
     notes,
   };
 }
 
-function readParent(value: unknown, namespace: string): ParsedParent[] {
+function readParent(value: unknown, place: string, namespace: string): ParsedParent[] {
   const notes = new Notes();
-  const fields = new Fields(value ?? 0, "", notes, ["group", "kind", "namespace", "name", "sectionName", "port"]);
+  const fields = new Fields(value ?? 0, place, notes, ["group", "kind", "namespace", "name", "sectionName", "port"]);
   const name = fields.text("name"), port = fields.count("port", 1, 65535);
-  if (fields.bad || name === "") return [];
+  const group = fields.text("group", GATEWAY_GROUP), kind = fields.text("kind", "Gateway");
+  const own = fields.text("namespace") || namespace, sectionName = fields.text("sectionName");
+  if (name === "") return [];
   return [{
     ref: Object.fromEntries(
       ["group", "kind", "namespace", "name", "sectionName", "port"].filter((field) => fields.has(field)).map((
         field,
       ) => [field, fields.raw(field)]),
     ) as unknown as ParentReference,
-    group: fields.text("group", GATEWAY_GROUP),
-    kind: fields.text("kind", "Gateway"),
-    namespace: fields.text("namespace") || namespace,
+    group,
+    kind,
+    namespace: own,
     name,
-    sectionName: fields.text("sectionName"),
+    sectionName,
     port,
+    broken: fields.bad ? `${notes}` : "",
   }];
 }
 

@@ -42,7 +42,10 @@ function gatewayStatus(world: World, state: GatewayState, facts: GatewayFacts | 
       : undefined) ??
     (gateway.broken ? { reason: "Invalid", message: `${gateway.notes}` } : undefined) ??
     (accepted.length === 0 ? notValid : undefined);
-  const good = bad.length > 0 ? notValid : { reason: "Accepted", message: "Resource accepted" };
+  const good = bad.length > 0 ? notValid : {
+    reason: "Accepted",
+    message: ["Resource accepted", ...gateway.without.texts].join("; "),
+  };
   conditions.push(condition("Accepted", generation, good, refused));
   conditions.push(
     condition(
@@ -96,7 +99,7 @@ function listenerStatus(world: World, gateway: string, generation: number, state
     supportedKinds: state.kinds,
     attachedRoutes: world.gatewayRoutes.attachedRoutes(gateway, listener.name),
     conditions: [
-      condition("Accepted", generation, { reason: "Accepted", message: "No errors found" }, blocked),
+      condition("Accepted", generation, { reason: "Accepted", message: state.without || "No errors found" }, blocked),
       // Here True is the bad one.
       conflict ? { ...condition("Conflicted", generation, conflict), status: "True" } : {
         ...condition("Conflicted", generation, { reason: "NoConflicts", message: "No errors found" }),

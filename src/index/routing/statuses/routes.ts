@@ -50,8 +50,10 @@ function parentStatus(
   const unsupported = notes.size > 0 && broken > 0 && broken === rules.length
     ? { reason: "UnsupportedValue", message: `${notes}` }
     : undefined;
+  // Why it is not attached may be what it holds.
+  const fault = refused && notes.size > 0 ? { ...refused, message: `${refused.message}; ${notes}` } : refused;
   conditions.push(
-    condition("Accepted", generation, { reason: "Accepted", message: "Route was valid" }, refused ?? unsupported),
+    condition("Accepted", generation, { reason: "Accepted", message: "Route was valid" }, fault ?? unsupported),
     condition("ResolvedRefs", generation, { reason: "ResolvedRefs", message: "All references resolved" }, unresolved),
   );
   if (notes.size > 0 && !refused && !unsupported) {
