@@ -12,6 +12,10 @@ export const PROGRAMS: Record<string, () => Promise<Program>> = {
   "tcp-echo": async () => (await import("./echo.ts")).tcpEcho,
   fortio: async () => (await import("./fortio/fortio.ts")).fortio,
   static: async () => (await import("./echo.ts")).staticSite,
+  "echo-basic": async () => (await import("./conformance/echo_basic.ts")).echoBasic,
+  "echo-advanced": async () => (await import("./conformance/echo_advanced.ts")).echoAdvanced,
+  "echo-client": async () => (await import("./conformance/echo_client.ts")).echoClient,
+  prometheus: async () => (await import("./prometheus/prometheus.ts")).prometheus,
   wiretap: async () => {
     const { runWiretap } = await import("./wiretap.ts");
     return ({ args, signal }) => runWiretap([...args], signal);

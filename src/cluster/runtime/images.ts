@@ -13,6 +13,20 @@ const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/
 /** The curl image's own entry point: options go to curl, anything else is a command. */
 const CURL_ENTRY = `if [ "\${1#-}" != "$1" ] || [ -z "$(command -v "$1")" ]; then set -- curl "$@"; fi; exec "$@"`;
 
+/**
+ * The host's Prometheus, which ambientd helps where it was built without Kubernetes, as Debian's is: asked to read a configuration
+ * that is wrong anyway, it names the fields that it does not know.
+ */
+const prometheusEntry = (self: readonly string[]) =>
+  `probe=$(mktemp)
+echo '{ scrape_configs: [{ job_name: a, kubernetes_sd_configs: [{ role: pod }], neither: known }] }' > "$probe"
+if prometheus --config.file="$probe" --storage.tsdb.path=/nowhere 2>&1 | grep -q 'field kubernetes_sd_configs not found'
+then exec ${self.map(quoted).join(" ")} sample prometheus "$@"
+else exec prometheus "$@"
+fi`;
+
+const quoted = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
+
 interface Known {
   /** Matches the repository without registry, tag and digest. */
   repository: RegExp;
@@ -20,6 +34,8 @@ interface Known {
   example: string;
   /** Programs of the host that it needs. */
   needs?: string[];
+  /** The command that installs them, where people may not know the package. */
+  install?: string;
   program: (self: readonly string[], match: RegExpExecArray) => Partial<Program>;
 }
 
@@ -64,6 +80,11 @@ const KNOWN: Known[] = [
   { repository: /(?:^|\/)fortio$/, example: "fortio/fortio", program: sample("fortio") },
   { repository: /(?:^|\/)http-echo$/, example: "hashicorp/http-echo", program: sample("http-echo") },
   {
+    repository: /gateway-api\/(echo-basic|echo-advanced)$/,
+    example: "registry.k8s.io/gateway-api/echo-basic",
+    program: (self, [, name]) => ({ entrypoint: [...self, "sample", name] }),
+  },
+  {
     repository: /(?:^|\/)(?:echo-server|echoserver|http-https-echo|tcp-echo-server|echo)$/,
     example: "ealen/echo-server",
     program: (self, match) => ({
@@ -75,6 +96,16 @@ const KNOWN: Known[] = [
     example: "bitnami/kubectl",
     needs: ["kubectl"],
     program: () => ({ entrypoint: ["kubectl"] }),
+  },
+  {
+    repository: /(?:^|\/)prometheus$/,
+    example: "prom/prometheus",
+    needs: ["prometheus"],
+    install: "apt install prometheus",
+    program: (self) => ({
+      entrypoint: ["/bin/sh", "-c", prometheusEntry(self), "prometheus"],
+      cmd: ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"],
+    }),
   },
 ];
 
@@ -110,7 +141,7 @@ export function programOf(image: string, self: readonly string[]): { program: Pr
     if (missing.length > 0) {
       return {
         problem: `Container image "${image}" runs the host's ${missing.join(", ")} here, which is not installed; ` +
-          `install it and the pod starts`,
+          `${known.install === undefined ? "install it" : `install it (${known.install})`} and the pod starts`,
       };
     }
     return { program: { entrypoint: [], cmd: [], workingDir: "/", ...known.program(self, match), env: { PATH } } };
