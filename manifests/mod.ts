@@ -7,7 +7,7 @@ import { istiod } from "./istiod.ts";
 import type { InstallValues, Manifest } from "./values.ts";
 import { ztunnel } from "./ztunnel.ts";
 
-export { ownerLabels } from "./values.ts";
+export { commonLabels, ownerLabels } from "./values.ts";
 export type { Component, GatewaySettings, InstallValues, Manifest, WorkloadSettings } from "./values.ts";
 
 /** Templates by the component's name under `components` of an IstioOperator file, in the order of installation. */

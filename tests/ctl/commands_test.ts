@@ -163,7 +163,7 @@ Deno.test("ctl uninstall --revision keeps definitions and refuses an unknown rev
   const { code, err } = await ctl(["uninstall", "-y", "--revision", "default"], { kubeconfig: kube.kubeconfig() });
   assert.equal(code, 0, err);
   const kinds = [...kube.objects.values()].map(({ kind }) => kind);
-  assert.equal(kinds.filter((kind) => kind === "CustomResourceDefinition").length, 15);
+  assert.equal(kinds.filter((kind) => kind === "CustomResourceDefinition").length, 16);
   assert.ok(!kinds.includes("Deployment"));
 });
 
@@ -189,7 +189,7 @@ Deno.test("ctl verify-install checks the installed profile", async () => {
   assert.match(out, /✔ Deployment: istiod\.istio-system checked successfully/);
   assert.match(
     out,
-    /Checked 15 custom resource definitions\nChecked 3 Istio Deployments\n✔ Istio is installed and verified/,
+    /Checked 15 custom resource definitions\nChecked 1 Istio Deployments\nChecked 2 Istio Daemonsets\n✔ Istio is installed and verified/,
   );
   kube.remove("/apis/apps/v1/namespaces/istio-system/daemonsets/ztunnel");
   const broken = await ctl(["verify-install"], { kubeconfig: kube.kubeconfig() });

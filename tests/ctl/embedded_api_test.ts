@@ -113,6 +113,12 @@ Deno.test("ctl installs the classic ingress gateway as typed in tutorials, and r
       ["https", 443, 8443, true],
     ],
   );
+  // Nothing has become ready, but this is what the cluster was told.
+  const record = await client.get("install.istio.io/v1alpha1", "IstioOperator", "istio-system", "installed-state");
+  assert.equal(record!.spec.components.ingressGateways[0].k8s.service.loadBalancerIP, "10.224.0.180");
+  await ctl(["install", "-y", "--set", "profile=ambient", "--readiness-timeout", "1s"], options);
+  const updated = await client.get("install.istio.io/v1alpha1", "IstioOperator", "istio-system", "installed-state");
+  assert.deepEqual(updated!.spec.components.ingressGateways, [{ enabled: false, name: "istio-ingressgateway" }]);
   const removed = await ctl(["uninstall", "-y", "--purge"], options);
   for (
     const name of ["Deployment/istio-ingressgateway", "Service/istio-ingressgateway", "Role/istio-ingressgateway-sds"]

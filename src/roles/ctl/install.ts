@@ -2,7 +2,8 @@ import { type ComponentName, ownerLabels } from "../../../manifests/mod.ts";
 import { describeError } from "../../core/errors.ts";
 import { CommandError } from "../../core/usage.ts";
 import { applyAll, ensureNamespace, WORKLOADS } from "./apply.ts";
-import { KubeClient } from "./kube.ts";
+import { applyRecordDefinition, installedState, record } from "./installed_state.ts";
+import { KubeClient, type KubeJson } from "./kube.ts";
 import type { KubeTarget } from "../../kube/target.ts";
 import { mergeSpec } from "./operator_spec.ts";
 import type { InstallProgress } from "./progress.ts";
@@ -78,6 +79,11 @@ async function install(
     onSkipped: (object: any) =>
       progress({ type: "note", text: `${objectName(object)} is left out: the cluster does not serve its kind` }),
   };
+  const state = installedState(installation);
+  const definition = applyRecordDefinition(client, { dryRun, signal });
+  definition.catch(() => {});
+  // Told at the end: what is in the cluster works without it.
+  let recorded: Promise<unknown> = definition.then(() => undefined, (error) => error);
   try {
     const labels: Record<string, string> = values.network === "" ? {} : { "topology.istio.io/network": values.network };
     await ensureNamespace(client, values.namespace, labels, { dryRun, signal });
@@ -92,6 +98,7 @@ async function install(
       tracker,
       (objects) => applyAll(client, objects.filter(({ kind }) => WORKLOADS.has(kind)), applyOptions),
     );
+    if (!dryRun) recorded = record(client, state, definition, signal).catch((error) => error);
     progress({ type: "applied" });
     if (options.wait && !dryRun) {
       tracker.report();
@@ -102,22 +109,26 @@ async function install(
       });
     } else tracker.finish();
   } catch (error) {
+    await recorded;
     throw tracker.failed(error);
   }
-  if (!dryRun) await prune(client, components, ownerLabels(values), progress);
+  const unrecorded = await recorded;
+  if (unrecorded) throw unrecorded;
+  const kept = [...components.flatMap(({ objects }) => objects), state];
+  if (!dryRun) await prune(client, kept, ownerLabels(values), progress);
   progress({ type: "complete" });
 }
 
 /** Removes what an earlier run made and this one has no more, as a gateway that was taken out of the specification. */
 async function prune(
   client: KubeClient,
-  components: readonly RenderedComponent[],
+  installed: readonly KubeJson[],
   owner: Readonly<Record<string, string>>,
   progress: InstallProgress,
 ): Promise<void> {
   progress({ type: "pruning" });
   try {
-    const objects = await leftovers(client, components.flatMap(({ objects }) => objects), owner);
+    const objects = await leftovers(client, installed, owner);
     await removeInOrder(client, objects, {
       removed: (text) => progress({ type: "removed", text }),
       warn: (text) => progress({ type: "note", text }),

@@ -12,6 +12,7 @@ const KINDS: Record<string, readonly [plural: string, namespaced: boolean]> = {
   EnvoyFilter: ["envoyfilters", true],
   Gateway: ["gateways", true],
   HorizontalPodAutoscaler: ["horizontalpodautoscalers", true],
+  IstioOperator: ["istiooperators", true],
   MutatingWebhookConfiguration: ["mutatingwebhookconfigurations", false],
   Namespace: ["namespaces", false],
   NetworkAttachmentDefinition: ["network-attachment-definitions", true],

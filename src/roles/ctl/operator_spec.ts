@@ -7,6 +7,9 @@ import { coerce, problems, type Shape, shapeAt } from "./shape.ts";
 /** The `spec` of an IstioOperator file (install.istio.io/v1alpha1), as far as it is merged but not yet interpreted. */
 export type OperatorSpec = Record<string, any>;
 
+/** Stands in a recorded specification for a value that may be secret (`installed_state.ts`). */
+export const REDACTED = "[redacted]";
+
 const STRINGS: Shape = { map: "string" };
 
 const K8S: Record<string, Shape> = {
@@ -260,7 +263,7 @@ export function mergeSpec(
   const found = files.flatMap(({ name, text }) => operatorSpecs(name, text).map((spec) => ({ name, spec })));
   let spec = structuredClone(profileGateways(found.map(({ spec }) => spec), sets));
   for (const { name, spec: over } of found) {
-    wrong.push(...problems(SPEC, over, "").map((problem) => `${name}: ${problem}`));
+    wrong.push(...[...problems(SPEC, over, ""), ...withheld(over, "")].map((problem) => `${name}: ${problem}`));
     spec = overlay(spec, over);
   }
   for (const text of sets) {
@@ -279,6 +282,13 @@ export function mergeSpec(
   }
   if (wrong.length > 0 && !force) throw new CommandError(`cannot use the configuration: ${wrong.join("; ")}`);
   return spec;
+}
+
+/** Values that a record kept to itself: the user has them. */
+function withheld(value: unknown, path: string): string[] {
+  if (value === REDACTED) return [`"${path}" was left out of the record: put its value in`];
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, item]) => withheld(item, path === "" ? key : `${path}.${key}`));
 }
 
 function operatorSpecs(name: string, text: string): OperatorSpec[] {

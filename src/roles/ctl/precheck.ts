@@ -28,6 +28,7 @@ const NEEDED: readonly [group: string, resource: string, namespaced: boolean][] 
   ["rbac.authorization.k8s.io", "clusterroles", false],
   ["rbac.authorization.k8s.io", "clusterrolebindings", false],
   ["apiextensions.k8s.io", "customresourcedefinitions", false],
+  ["install.istio.io", "istiooperators", true],
   ["rbac.authorization.k8s.io", "roles", true],
   ["", "serviceaccounts", true],
   ["", "services", true],

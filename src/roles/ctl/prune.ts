@@ -21,6 +21,7 @@ const KINDS: readonly [apiVersion: string, kind: string, scope: "revision" | "pu
   ["policy/v1", "PodDisruptionBudget", "revision"],
   ["autoscaling/v2", "HorizontalPodAutoscaler", "revision"],
   ["networking.istio.io/v1alpha3", "EnvoyFilter", "revision"],
+  ["install.istio.io/v1alpha1", "IstioOperator", "revision"],
   ["rbac.authorization.k8s.io/v1", "RoleBinding", "revision"],
   ["rbac.authorization.k8s.io/v1", "Role", "revision"],
   ["rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "revision"],

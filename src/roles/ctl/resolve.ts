@@ -6,6 +6,8 @@ import { installableProfiles, PLATFORMS, type Profile, PROFILES } from "./profil
 
 /** What an installation consists of, worked out from a spec. */
 export interface Installation {
+  /** What was asked for: profile, files and settings, merged. */
+  readonly spec: OperatorSpec;
   readonly values: InstallValues;
   readonly components: readonly ComponentName[];
   /** Patches by component, as `components.<name>.k8s.overlays` has them. */
@@ -45,6 +47,7 @@ export function resolveInstallation(spec: OperatorSpec): Installation {
       : spec.components?.[component]?.enabled ?? profile.components.includes(component);
   const order: ComponentName[] = ["base", "pilot", "cni", "ztunnel", "ingressGateways", "egressGateways"];
   return {
+    spec,
     values: installValues(name, profile, spec),
     components: order.filter(enabled),
     overlays: Object.fromEntries(

@@ -1,8 +1,10 @@
+import type { Manifest } from "../../../manifests/mod.ts";
 import { describeError, MeshError } from "../../core/errors.ts";
 import { CommandError, UsageError } from "../../core/usage.ts";
 import type { CtlContext } from "./context.ts";
 import { type InstallFlags, readFiles } from "./install_command.ts";
 import { planInstallation } from "./install.ts";
+import { installedState } from "./installed_state.ts";
 import type { KubeClient, KubeJson } from "./kube.ts";
 import { COMPONENT, labelled, removeInOrder } from "./prune.ts";
 import { meshVersions } from "./remote_version.ts";
@@ -67,7 +69,7 @@ async function selectObjects(
     force: flags.force,
   });
   const wanted = inInstallOrder(render(installation)).filter(({ kind }) => kind !== "CustomResourceDefinition")
-    .reverse();
+    .reverse().concat(installedState(installation) as Manifest);
   const present = await Promise.all(
     wanted.map(({ apiVersion, kind, metadata }) => client.get(apiVersion, kind, metadata.namespace, metadata.name)),
   );

@@ -1,8 +1,10 @@
+import { ISTIO_OPERATOR } from "../../../manifests/crds/istio_operator.ts";
 import type { InstallValues } from "../../../manifests/mod.ts";
 import { CommandError } from "../../core/usage.ts";
 import type { CtlContext } from "./context.ts";
 import { type InstallFlags, readFiles } from "./install_command.ts";
 import { planInstallation } from "./install.ts";
+import { readRecord } from "./installed_state.ts";
 import type { KubeClient, KubeJson } from "./kube.ts";
 import { isReady } from "./readiness.ts";
 import { inInstallOrder, render } from "./render.ts";
@@ -29,8 +31,21 @@ export async function verifyInstallCommand(
   return 0;
 }
 
-/** What `install` recorded: its profile, and the gateways that were asked for beside it. @throws CommandError when there is none */
+/** What `install` recorded; of an installation by Helm or from manifests what these leave. @throws CommandError when there is none */
 async function recordedInstallation(client: KubeClient, namespace: string, revision?: string): Promise<Installation> {
+  const record = await readRecord(client, namespace, revision);
+  if (record) {
+    const name = `IstioOperator ${namespace}/${record.metadata.name}`;
+    // Another release of Istio may have recorded what this one does not know.
+    return planInstallation({ files: [{ name, text: JSON.stringify({ ...record, ...RECORD_TYPE }) }], force: true });
+  }
+  return await fromValues(client, namespace, revision);
+}
+
+const RECORD_TYPE = { apiVersion: ISTIO_OPERATOR.apiVersion, kind: ISTIO_OPERATOR.kind };
+
+/** By the ConfigMap of the merged values: its profile, and the gateways that were asked for beside it. */
+async function fromValues(client: KubeClient, namespace: string, revision?: string): Promise<Installation> {
   const values = await recordedValues(client, namespace, revision);
   const plan = planInstallation({ set: [`profile=${values.profile}`], revision });
   const { ingressGateways = [], egressGateways = [] } = values;
@@ -75,14 +90,15 @@ export async function verifyInstallation(
   const { green, red } = context.streams.palette;
   const objects = inInstallOrder(render(installation)).filter(({ kind }) => !OPTIONAL.has(kind));
   const states = await Promise.all(objects.map((object) => check(client, object)));
-  let definitions = 0, deployments = 0, failures = 0;
+  let definitions = 0, deployments = 0, daemonSets = 0, failures = 0;
   states.forEach((problem, i) => {
     const { kind, metadata: { name, namespace } } = objects[i];
     const label = `${kind}: ${name}${namespace ? `.${namespace}` : ""}`;
     if (problem === undefined) {
       context.print(`${green("✔")} ${label} checked successfully`);
       if (kind === "CustomResourceDefinition") definitions++;
-      if (kind === "Deployment" || kind === "DaemonSet") deployments++;
+      if (kind === "Deployment") deployments++;
+      if (kind === "DaemonSet") daemonSets++;
     } else {
       failures++;
       context.print(`${red("✘")} ${label}: ${problem}`);
@@ -90,6 +106,7 @@ export async function verifyInstallation(
   });
   context.print(`Checked ${definitions} custom resource definitions`);
   context.print(`Checked ${deployments} Istio Deployments`);
+  if (daemonSets > 0) context.print(`Checked ${daemonSets} Istio Daemonsets`);
   if (failures > 0) {
     throw new CommandError(
       `Istio installation failed verification: ${failures} ${

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { parse } from "yaml";
 import { type Journey, meshPods } from "./steps.ts";
 
 const LISTENERS = `ADDRESS PORT  MATCH DESTINATION
@@ -20,6 +21,28 @@ export const azureInternalGateway: Journey = async (shell) => {
     /Installation complete/,
   );
   await meshPods(shell, { "istio-cni-node": 2, "istio-ingressgateway": 1, "istiod": 1, "ztunnel": 2 });
+
+  // The stored intent, as the text prints it.
+  await shell.type(
+    "kubectl get istiooperators -n istio-system",
+    /^NAME\s+REVISION\s+STATUS\s+AGE\ninstalled-state\s+\S+\n$/,
+  );
+  const intent = await shell.type("kubectl get iop installed-state -n istio-system -o yaml");
+  const { spec } = parse(intent);
+  assert.equal(spec.profile, "ambient");
+  assert.deepEqual([spec.components.base, spec.components.cni], [{ enabled: true }, { enabled: true }]);
+  assert.deepEqual(spec.components.egressGateways, [{ enabled: false, name: "istio-egressgateway" }]);
+  assert.deepEqual(spec.components.ingressGateways, [{
+    enabled: true,
+    name: "istio-ingressgateway",
+    k8s: {
+      service: {
+        loadBalancerIP: "10.224.0.180",
+        serviceAnnotations: { "service.beta.kubernetes.io/azure-load-balancer-internal": "true" },
+      },
+    },
+  }]);
+  await shell.type("istioctl verify-install", /✔ Istio is installed and verified successfully/);
 
   const service = JSON.parse(await shell.type("kubectl get svc istio-ingressgateway -n istio-system -o json"));
   assert.equal(service.metadata.labels.app, "istio-ingressgateway");
@@ -63,4 +86,7 @@ export const azureInternalGateway: Journey = async (shell) => {
   await shell.type("kubectl delete -f manifests/samples/sleep/sleep.yaml --wait");
   await shell.type("istioctl uninstall -y --purge");
   await shell.until("kubectl get pods -n istio-system 2>&1", /No resources found/);
+  const gone = await shell.run("kubectl get istiooperators -n istio-system");
+  assert.notEqual(gone.code, 0);
+  assert.match(gone.stderr, /istiooperators/);
 };
