@@ -54,6 +54,7 @@ async function lab(objects: Record<string, KubeObject[]>) {
       "GRPCRoute",
       "TCPRoute",
       "TLSRoute",
+      "UDPRoute",
       "AuthorizationPolicy",
       "VirtualService",
       "DestinationRule",

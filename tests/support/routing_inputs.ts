@@ -12,6 +12,7 @@ const INPUT: Record<string, keyof RoutingInputs> = {
   GRPCRoute: "grpcRoutes",
   TCPRoute: "tcpRoutes",
   TLSRoute: "tlsRoutes",
+  UDPRoute: "udpRoutes",
   BackendTLSPolicy: "backendTlsPolicies",
   RequestAuthentication: "requestAuthentications",
   Telemetry: "telemetries",

@@ -9,6 +9,7 @@ export interface RoutingInputs extends IndexInputs {
   /** Read only so that their status says that they are not supported. */
   readonly tcpRoutes: Store<KubeObject>;
   readonly tlsRoutes: Store<KubeObject>;
+  readonly udpRoutes: Store<KubeObject>;
   /** These, too (statuses/unsupported.ts). */
   readonly backendTlsPolicies: Store<KubeObject>;
   readonly requestAuthentications: Store<KubeObject>;
@@ -36,6 +37,7 @@ export function newRoutingInputs(): RoutingInputs {
     grpcRoutes: new Store(),
     tcpRoutes: new Store(),
     tlsRoutes: new Store(),
+    udpRoutes: new Store(),
     backendTlsPolicies: new Store(),
     requestAuthentications: new Store(),
     telemetries: new Store(),

@@ -13,6 +13,7 @@ export type RoutingStatusKind =
   | "GRPCRoute"
   | "TCPRoute"
   | "TLSRoute"
+  | "UDPRoute"
   | "AuthorizationPolicy"
   | "VirtualService"
   | "DestinationRule"

@@ -301,6 +301,7 @@ function statusSources(informers: Informers): StatusSources {
     GRPCRoute: informers.grpcRoutes,
     TCPRoute: informers.tcpRoutes,
     TLSRoute: informers.tlsRoutes,
+    UDPRoute: informers.udpRoutes,
     AuthorizationPolicy: informers.authorizationPolicies,
     VirtualService: informers.virtualServices,
     DestinationRule: informers.destinationRules,

@@ -30,6 +30,7 @@ const CONFIG_INPUTS = [
   "grpcRoutes",
   "tcpRoutes",
   "tlsRoutes",
+  "udpRoutes",
   "backendTlsPolicies",
   "requestAuthentications",
   "telemetries",

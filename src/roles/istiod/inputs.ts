@@ -35,6 +35,7 @@ export const SERVED_TYPES = {
   grpcRoutes: served(GATEWAY_API, "grpcroutes", "GRPCRoute", ["v1", "v1alpha2"]),
   tcpRoutes: served(GATEWAY_API, "tcproutes", "TCPRoute", ["v1", "v1alpha2"]),
   tlsRoutes: served(GATEWAY_API, "tlsroutes", "TLSRoute", ["v1", "v1alpha3", "v1alpha2"]),
+  udpRoutes: served(GATEWAY_API, "udproutes", "UDPRoute", ["v1", "v1alpha2"]),
   backendTlsPolicies: served(GATEWAY_API, "backendtlspolicies", "BackendTLSPolicy", ["v1", "v1alpha3", "v1alpha2"]),
   requestAuthentications: served("security.istio.io", "requestauthentications", "RequestAuthentication", [
     "v1",

@@ -28,6 +28,7 @@ const INPUTS: Readonly<Record<keyof RoutingInputs, readonly [update: string, tri
   grpcRoutes: ["config", "config", false],
   tcpRoutes: ["config", "config", false],
   tlsRoutes: ["config", "config", false],
+  udpRoutes: ["config", "config", false],
   backendTlsPolicies: ["config", "config", false],
   requestAuthentications: ["config", "config", false],
   telemetries: ["config", "config", false],

@@ -15,7 +15,7 @@ import {
   type ParsedListener,
 } from "./gateway.ts";
 import { GATEWAY_GROUP, ISTIO_GROUP } from "./references.ts";
-import { type ParsedParent, type ParsedRoute, readRoute, type RouteKind } from "./route.ts";
+import { isL4, type ParsedParent, type ParsedRoute, readRoute, type RouteKind } from "./route.ts";
 
 /** What came of one `parentRef`. Those of other controllers have no outcome. */
 export interface ParentOutcome {
@@ -45,11 +45,14 @@ export interface ServiceRoute {
   readonly port: number | undefined;
 }
 
-const ROUTE_KINDS: readonly (readonly [RouteKind, "httpRoutes" | "grpcRoutes" | "tcpRoutes" | "tlsRoutes"])[] = [
+type RouteInput = "httpRoutes" | "grpcRoutes" | "tcpRoutes" | "tlsRoutes" | "udpRoutes";
+
+const ROUTE_KINDS: readonly (readonly [RouteKind, RouteInput])[] = [
   ["HTTPRoute", "httpRoutes"],
   ["GRPCRoute", "grpcRoutes"],
   ["TCPRoute", "tcpRoutes"],
   ["TLSRoute", "tlsRoutes"],
+  ["UDPRoute", "udpRoutes"],
 ];
 
 /** All Gateways that are ours, and what is attached to what. */
@@ -126,7 +129,7 @@ export class GatewayRoutes {
     });
     if (parent.broken !== "") return refused("UnsupportedValue", parent.broken);
     if (!service) return refused("NoMatchingParent", `parent ${kind} ${namespace}/${name} not found`);
-    if (route.kind === "TCPRoute" || route.kind === "TLSRoute") {
+    if (isL4(route.kind)) {
       return refused("UnsupportedValue", `${route.kind} is not supported`);
     }
     if (parent.sectionName) return refused("UnsupportedValue", "sectionName is not supported for services");
@@ -145,7 +148,7 @@ export class GatewayRoutes {
     const { sectionName, port } = parent;
     const refused = (reason: string, message: string) => ({ parent, listeners: [], refused: { reason, message } });
     if (parent.broken !== "") return refused("UnsupportedValue", parent.broken);
-    if (route.kind === "TCPRoute" || route.kind === "TLSRoute") {
+    if (isL4(route.kind)) {
       return refused("UnsupportedValue", `${route.kind} is not supported`);
     }
     const named = listeners.filter(({ listener }) =>

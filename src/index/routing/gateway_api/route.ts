@@ -16,7 +16,14 @@ import type { ParentReference } from "../status.ts";
 import { BACKEND_FILTERS, GRPC_RULE_FILTERS, isHeaderName, readFilters, RULE_FILTERS } from "./filters.ts";
 import { GATEWAY_GROUP, referenceOf } from "./references.ts";
 
-export type RouteKind = "HTTPRoute" | "GRPCRoute" | "TCPRoute" | "TLSRoute";
+export type RouteKind = "HTTPRoute" | "GRPCRoute" | L4RouteKind;
+
+/** Routes below HTTP, which nobody serves yet: their status says so. */
+export type L4RouteKind = "TCPRoute" | "TLSRoute" | "UDPRoute";
+
+export function isL4(kind: RouteKind): kind is L4RouteKind {
+  return kind !== "HTTPRoute" && kind !== "GRPCRoute";
+}
 
 export interface ParsedParent {
   /** As written, for the status. */
@@ -63,7 +70,7 @@ function parse(kind: RouteKind, { metadata, spec }: KubeObject): ParsedRoute {
     else notes.add(`cannot use hostname ${JSON.stringify(value)?.slice(0, 80)}`);
   }
   const base = `${namespace}.${name}`;
-  const rules = kind === "TCPRoute" || kind === "TLSRoute"
+  const rules = isL4(kind)
     ? []
     : fields.list("rules").map((rule, i) => parseRule(kind, rule, `rules[${i}]`, `${base}.${i}`, namespace, notes));
   if (fields.has("useDefaultGateways")) notes.add("useDefaultGateways is not supported");
@@ -275,7 +282,8 @@ function grpcMatch(value: unknown, place: string, notes: Notes): ReadMatch {
   const method = match.object("method", ["type", "service", "method"]);
   const type = method.text("type", "Exact"), service = method.text("service"), name = method.text("method");
   let path: PathMatch | undefined;
-  if (match.has("method") && service === "" && name === "") method.wrong("", {});
+  // A method of no service and no name is what releases before 1.0 write where no method is asked for.
+  if (type === "RegularExpression" && service === "" && name === "") method.wrong("", {});
   else if (type === "RegularExpression") {
     const value = `/${service ? `(?:${service})` : "[^/]+"}/${name ? `(?:${name})` : "[^/]+"}`;
     if (!isRegex(value)) method.wrong("", { service, method: name });
