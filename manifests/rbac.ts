@@ -71,7 +71,7 @@ const CONTROL_PLANE: readonly RuleRow[] = [
     "gateways/status virtualservices/status destinationrules/status envoyfilters/status proxyconfigs/status",
     "update patch",
   ],
-  ["security.istio.io", "requestauthentications/status", "update patch"],
+  ["security.istio.io", "requestauthentications/status peerauthentications/status", "update patch"],
   ["telemetry.istio.io", "telemetries/status", "update patch"],
   ["extensions.istio.io", "wasmplugins/status trafficextensions/status", "update patch"],
   ["security.istio.io", "authorizationpolicies/status", "get watch list update patch create delete"],

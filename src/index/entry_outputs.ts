@@ -11,7 +11,13 @@ import { buildEntryEndpoints, buildEntryServices, readServiceEntry } from "./ser
 import type { MeshSettings } from "./settings.ts";
 import type { StatusCondition } from "./status.ts";
 import { type WaypointBinding, waypointKeys, withWaypoint } from "./waypoints.ts";
-import { buildEntryWorkload, entryPorts, workloadEntryLabels, workloadEntryUid } from "./workload_entry.ts";
+import {
+  buildEntryWorkload,
+  ENTRY_FIELDS,
+  entryPorts,
+  workloadEntryLabels,
+  workloadEntryUid,
+} from "./workload_entry.ts";
 
 /** What entries depend on beside themselves. */
 export interface EntryContext {
@@ -98,6 +104,11 @@ export function workloadEntryOutputs(object: KubeObject, context: EntryContext):
     services: [],
     workloads: [[uid, workload]],
     attached: attachedWorkload(binding, uid),
-    condition: binding.condition,
+    condition: withProblems(
+      binding.condition,
+      Object.keys(fields).filter((field) => !ENTRY_FIELDS.includes(field)).slice(0, 8).map((field) =>
+        `${field} is not supported`
+      ),
+    ),
   };
 }

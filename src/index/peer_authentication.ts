@@ -19,7 +19,7 @@ export interface PeerPolicy {
   readonly ports: ReadonlyMap<number, Mode>;
   /** What orders rivals: the oldest wins. */
   readonly age: string;
-  /** What could not be understood, and therefore counts as STRICT. */
+  /** What could not be understood, and therefore counts as STRICT, or cannot be done. */
   readonly problems: readonly string[];
 }
 
@@ -37,6 +37,14 @@ export function readPeerAuthentication({ metadata, spec }: KubeObject): PeerPoli
   const problems: string[] = [];
   const mode = (value: unknown, place: string): Mode => {
     const text = isObject(value) ? value.mode ?? "UNSET" : value === undefined || value === null ? "UNSET" : value;
+    const unknown = isObject(value) ? Object.keys(value).filter((field) => field !== "mode") : [];
+    if (unknown.length > 0) {
+      for (const field of unknown) {
+        problems.push(`unknown field ${place.replace("mode", field)}: the mode counts as STRICT`);
+      }
+      return "STRICT";
+    }
+    if (text === "DISABLE") problems.push(`${place} DISABLE is not supported: it counts as PERMISSIVE`);
     if (text === "UNSET" || text === "DISABLE" || text === "PERMISSIVE" || text === "STRICT") return text;
     problems.push(`${place} ${JSON.stringify(text)} counts as STRICT`);
     return "STRICT";
@@ -48,11 +56,17 @@ export function readPeerAuthentication({ metadata, spec }: KubeObject): PeerPoli
     problems.push(`unknown field ${field}: the policy counts as STRICT`);
     base = "STRICT";
   }
+  const selector = isObject(fields.selector) ? fields.selector : {};
+  for (const field of Object.keys(selector)) {
+    if (field === "matchLabels") continue;
+    problems.push(`unknown field selector.${field}: the policy counts as STRICT`);
+    base = "STRICT";
+  }
   const ports = new Map<number, Mode>();
   for (const [port, value] of Object.entries(isObject(fields.portLevelMtls) ? fields.portLevelMtls : {})) {
     ports.set(Number(port), mode(value, `portLevelMtls["${port}"].mode`));
   }
-  const labels = isObject(fields.selector) && isObject(fields.selector.matchLabels) ? fields.selector.matchLabels : {};
+  const labels = isObject(selector.matchLabels) ? selector.matchLabels : {};
   return {
     namespace: metadata.namespace ?? "default",
     name: metadata.name,

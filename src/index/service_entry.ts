@@ -7,7 +7,7 @@ import { ipRange } from "./authorization/values.ts";
 import { LABEL, type Labels } from "./labels.ts";
 import { labelsOf, listOf, objectOf, portOf, textOf } from "./read.ts";
 import { appProtocol, type ServiceInfo, type ServiceInfoPort } from "./service.ts";
-import { buildEntryWorkload, entryPorts } from "./workload_entry.ts";
+import { buildEntryWorkload, ENTRY_FIELDS, entryPorts } from "./workload_entry.ts";
 import type { MeshSettings } from "./settings.ts";
 
 export type Resolution = "NONE" | "STATIC" | "DNS" | "DNS_ROUND_ROBIN" | "DYNAMIC_DNS";
@@ -62,6 +62,11 @@ function readFields(object: KubeObject): ServiceEntryInfo {
       `resolution ${spec.resolution} of hosts with wildcards is not supported: waypoints do not know where to send`,
     );
   }
+  // Routes at proxies heed it; addresses that ztunnels know, they know for all.
+  if (listOf(spec.exportTo).some((namespace) => namespace !== "*")) {
+    problems.push("exportTo is not supported by ztunnels: workloads of every namespace reach the hosts");
+  }
+  problems.push(...unknownFields(spec).slice(0, 8).map((field) => `${field} is not supported`));
   const hosts = listOf(spec.hosts).map(hostText);
   return {
     namespace,
@@ -74,6 +79,33 @@ function readFields(object: KubeObject): ServiceEntryInfo {
     endpoints: listOf(spec.endpoints).map(objectOf),
     problems,
   };
+}
+
+const FIELDS = {
+  spec: [
+    "hosts",
+    "addresses",
+    "ports",
+    "location",
+    "resolution",
+    "endpoints",
+    "workloadSelector",
+    "exportTo",
+    "subjectAltNames",
+  ],
+  port: ["number", "name", "protocol", "targetPort"],
+};
+
+/** Fields that nobody knows, with their places. */
+function unknownFields(spec: Record<string, unknown>): string[] {
+  const of = (value: unknown, known: readonly string[], place: string) =>
+    Object.keys(objectOf(value)).filter((field) => !known.includes(field)).map((field) => place + field);
+  return [
+    ...of(spec, FIELDS.spec, ""),
+    ...of(spec.workloadSelector, ["labels"], "workloadSelector."),
+    ...listOf(spec.ports).flatMap((port, i) => of(port, FIELDS.port, `ports[${i}].`)),
+    ...listOf(spec.endpoints).flatMap((endpoint, i) => of(endpoint, ENTRY_FIELDS, `endpoints[${i}].`)),
+  ];
 }
 
 function hostText(host: unknown): string {

@@ -8,6 +8,17 @@ import { labelsOf, objectOf, portOf, textOf } from "./read.ts";
 import type { ServiceInfo } from "./service.ts";
 import type { MeshSettings } from "./settings.ts";
 
+/** Fields of a WorkloadEntry's spec, and of a ServiceEntry's endpoints. */
+export const ENTRY_FIELDS: readonly string[] = [
+  "address",
+  "ports",
+  "labels",
+  "network",
+  "locality",
+  "weight",
+  "serviceAccount",
+];
+
 export interface EntryWorkload {
   /** The WorkloadEntry, or the ServiceEntry that holds the endpoint. */
   readonly object: KubeObject;

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { customResourceDefinitions } from "../../manifests/crds/mod.ts";
 import { gatewayApiDefinitions } from "../../manifests/crds/gateway_api/mod.ts";
 import type { Schema } from "../../manifests/crds/schema.ts";
-import { type ProxyTarget, RoutingIndex } from "../../src/index/mod.ts";
+import { RoutingIndex } from "../../src/index/mod.ts";
 import { gatewayFacts } from "../../src/roles/istiod/gateways/facts.ts";
 import { isManaged, servicesOf, traitsOf } from "../../src/roles/istiod/gateways/names.ts";
 import { overlaysOf } from "../../src/roles/istiod/gateways/overlays.ts";
@@ -38,8 +38,8 @@ interface Outcome {
   readonly told: string;
 }
 
-async function outcomeOf(object: any, targets: readonly ProxyTarget[]): Promise<Outcome> {
-  const { inputs, ambient } = routingWorld([...WORLD.filter((one) => !sameObject(one, object)), object]);
+async function outcomeOf(object: any, { targets, world = [] }: FieldCase): Promise<Outcome> {
+  const { inputs, ambient } = routingWorld([...WORLD.filter((one) => !sameObject(one, object)), ...world, object]);
   const routing = new RoutingIndex(inputs, ambient), facts = gatewayFacts(inputs, "cluster.local");
   const deployed: unknown[] = [];
   for (const gateway of inputs.gateways.values()) {
@@ -53,7 +53,6 @@ async function outcomeOf(object: any, targets: readonly ProxyTarget[]): Promise<
   const mine = (status: any) =>
     status.name === name && status.namespace === namespace &&
     (status.kind === object.kind || (status.kind === "IstioGateway" && object.kind === "Gateway"));
-  const problems = object.kind === "PeerAuthentication" ? ambient.peerProblems.get(`${namespace}/${name}`) ?? [] : [];
   const told = [...routing.statuses(facts), ...ambient.statuses.values()].filter(mine).flatMap(messages);
   return {
     done: JSON.stringify([
@@ -63,7 +62,7 @@ async function outcomeOf(object: any, targets: readonly ProxyTarget[]): Promise<
       [...ambient.policies.values()],
       deployed,
     ]),
-    told: [...told, ...problems].join("\n"),
+    told: told.join("\n"),
   };
 }
 
@@ -89,9 +88,8 @@ function names(told: string, before: string, place: string, value: unknown): boo
   const last = /[A-Za-z0-9]+(?=(\[[^.]*)?$)/.exec(place)![0];
   const leaves = [value].flat().flatMap((one) => typeof one === "object" && one ? Object.values(one) : [one]);
   return lines.some((line) =>
-    line.includes(place) || new RegExp(`\\b${last}\\b.*not supported`).test(line) || leaves.some((one) =>
-      typeof one === "string" && one.length > 2 && line.includes(one)
-    ) ||
+    line.includes(place) || (/support|cannot/.test(line) && new RegExp(`\\b${last}\\b`).test(line)) ||
+    leaves.some((one) => typeof one === "string" && one.length > 2 && line.includes(one)) ||
     above.some((one) =>
       line.startsWith(`cannot use ${one}=`) ||
       new RegExp(`${RegExp.escape(one)}(\\.type)?[: ].*not supported`).test(line)
@@ -100,8 +98,8 @@ function names(told: string, before: string, place: string, value: unknown): boo
 }
 
 async function faultsOf(one: FieldCase, schema: Schema): Promise<string[]> {
-  const { base, targets, hints = {}, examples = {} } = one, faults: string[] = [];
-  const before = (await outcomeOf(base, targets)).told;
+  const { base, hints = {}, examples = {} } = one, faults: string[] = [];
+  const before = (await outcomeOf(base, one)).told;
   const future = holdersOf(schema).map((path) => path === "" ? FUTURE : `${path}.${FUTURE}`);
   for (const { path, schema: leaf } of [...leavesOf(schema), ...future.map((path) => ({ path, schema: {} }))]) {
     const skipped = Object.keys(one.elsewhere ?? {}).find((prefix) =>
@@ -120,10 +118,10 @@ async function faultsOf(one: FieldCase, schema: Schema): Promise<string[]> {
       return { object, place: setLeaf(object.spec, schema, path, value, examples) };
     };
     const values = hint.values ?? (path.endsWith(FUTURE) ? ["something"] : valuesOf(leaf));
-    const absent = await outcomeOf(make(ABSENT).object, targets);
+    const absent = await outcomeOf(make(ABSENT).object, one);
     const found: { value: unknown; done: string; named: boolean }[] = [];
     for (const value of values) {
-      const { object, place } = make(value), { done, told } = await outcomeOf(object, targets);
+      const { object, place } = make(value), { done, told } = await outcomeOf(object, one);
       found.push({ value, done, named: names(told, before, place, value) });
     }
     const silent = found.filter(({ value, done, named }, i) => {

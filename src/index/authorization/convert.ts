@@ -39,6 +39,7 @@ export function convertAuthorizationPolicy(object: KubeObject, settings: MeshSet
   // An action that nobody knows, or a field, may mean any restriction: it is met by denying.
   if (action !== "ALLOW" && action !== "DENY") findings.value("action", action);
   for (const field of Object.keys(spec)) if (!SPEC_FIELDS.includes(field)) findings.field(field);
+  if (spec.provider !== undefined && spec.provider !== null) findings.value("provider", spec.provider);
   if (targets.length > 0) findings.value("targetRefs beside selector", targets.map(({ name }) => name));
   const selector = selectorOf(spec.selector, findings);
   const known: PolicyAction = action === "ALLOW" ? "ALLOW" : "DENY";

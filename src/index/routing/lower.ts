@@ -58,8 +58,8 @@ function build(
   mirrors: readonly Found[],
 ): readonly Route[] {
   const action = actionOf(rule, backends, mirrors, redirectPort);
-  return rule.matches.map(({ match }): Route => ({
-    name: rule.name,
+  return rule.matches.map(({ match, name }): Route => ({
+    name: name ? `${rule.name}.${name}` : rule.name,
     origin,
     match: trimmed(sourceNamespace === undefined ? match : { ...match, sourceNamespace }),
     action,

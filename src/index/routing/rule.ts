@@ -37,6 +37,8 @@ export interface ParsedRule {
 }
 
 export interface ParsedMatch {
+  /** VirtualService: follows the rule's in the name of the route. */
+  readonly name?: string;
   readonly match: RouteMatch;
   /** Gateway API: what is compared before the age of routes, higher first. */
   readonly rank: readonly number[];

@@ -18,6 +18,7 @@ export type RoutingStatusKind =
   | "VirtualService"
   | "DestinationRule"
   | "IstioGateway"
+  | "PeerAuthentication"
   | UnsupportedKind;
 
 /** Kinds that are read only so that their status says that nobody does what they say. */

@@ -18,6 +18,7 @@ import {
 } from "../../kube/mod.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Registry } from "../../telemetry/metrics.ts";
+import { addHeapMetrics } from "../../telemetry/heap_metrics.ts";
 import { addProcessMetrics } from "../../telemetry/process_metrics.ts";
 import { XdsServerMetrics } from "../../xds/server/metrics.ts";
 import { DiscoveryServer } from "../../xds/server/server.ts";
@@ -76,6 +77,7 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
     servers: readiness.register("gRPC servers"),
   };
   addProcessMetrics(registry);
+  addHeapMetrics(registry);
   registry.gauge("istio_build", "Istio component build info", ["component", "tag"]).with("pilot", VERSION).set(1);
   registry.gauge("pilot_info", "Pilot version and build information.", ["version"]).with(VERSION).set(1);
 
@@ -306,6 +308,7 @@ function statusSources(informers: Informers): StatusSources {
     VirtualService: informers.virtualServices,
     DestinationRule: informers.destinationRules,
     IstioGateway: informers.istioGateways,
+    PeerAuthentication: informers.peerAuthentications,
     BackendTLSPolicy: informers.backendTlsPolicies,
     RequestAuthentication: informers.requestAuthentications,
     Telemetry: informers.telemetries,

@@ -37,6 +37,7 @@ const ISTIO_KINDS: ReadonlySet<RoutingStatusKind> = new Set([
   "VirtualService",
   "DestinationRule",
   "IstioGateway",
+  "PeerAuthentication",
   "RequestAuthentication",
   "Telemetry",
   "EnvoyFilter",

@@ -81,6 +81,7 @@ function parse({ metadata, spec }: KubeObject): ParsedDestinationRule {
     subsets.set(subset.text("name"), { labels, policy: readPolicy(subset, "trafficPolicy") });
   }
   const selector = fields.raw("workloadSelector");
+  fields.object("workloadSelector", ["matchLabels"]);
   return {
     namespace,
     name,
@@ -142,6 +143,9 @@ function loadBalancer(owner: Fields): LoadBalancerSettings {
   const locality = fields.object("localityLbSetting", ["enabled", "distribute", "failover", "failoverPriority"]);
   if (locality.has("failoverPriority")) locality.unsupported("failoverPriority");
   const warmup = fields.object("warmup", ["duration", "minimumPercent", "aggression"]);
+  for (const field of ["minimumPercent", "aggression"]) {
+    if (warmup.has(field)) warmup.without(field, "endpoints warm up evenly, from a tenth of their share");
+  }
   return {
     policy: hash ? "CONSISTENT_HASH" : Object.hasOwn(SIMPLE, simple) ? SIMPLE[simple] : "LEAST_REQUEST",
     hash,

@@ -82,6 +82,7 @@ function readServer(value: unknown, place: string, notes: Notes, namespace: stri
   const port = server.object("port", ["number", "protocol", "name", "targetPort"]),
     number = port.count("number", 1, 65535);
   if (number === undefined) port.wrong("number", port.raw("number"));
+  if (port.has("targetPort")) port.without("targetPort", "the Service of the gateway says where its ports lead");
   const said = port.text("protocol").toUpperCase(),
     protocol = Object.hasOwn(PROTOCOLS, said) ? PROTOCOLS[said] : undefined;
   if (!protocol) port.wrong("protocol", said);

@@ -140,7 +140,9 @@ function readMatch(value: unknown, place: string, notes: Notes, owner: RuleOwner
       );
     }
   }
+  const name = fields.text("name").slice(0, 256);
   return fields.bad ? undefined : {
+    ...(name === "" ? {} : { name }),
     match,
     rank: [],
     ...(gateways.length > 0 ? { gateways } : {}),
@@ -382,6 +384,9 @@ function readRetries(rule: Fields): RetryPolicy | undefined {
     else if (RETRY_CONDITIONS.has(one) || Object.hasOwn(GRPC_RETRY_CONDITIONS, one)) on.push(one);
     else if (NEVER.has(one)) fields.without(`retryOn ${one}`);
     else fields.wrong("retryOn", one);
+  }
+  if (fields.has("retryIgnorePreviousHosts") && !fields.flag("retryIgnorePreviousHosts")) {
+    fields.without("retryIgnorePreviousHosts=false", "retries go to other endpoints first");
   }
   const policy: RetryPolicy = {
     retries: fields.count("attempts", 0, 1000) ?? 0,

@@ -115,6 +115,11 @@ function withDelegate(rule: unknown, namespace: string, find: FindDelegate, note
   if (root.route || root.redirect || root.directResponse) {
     notes.add(`${place}: delegate cannot stand beside route or redirect`);
   }
+  for (const field of Object.keys(delegate)) {
+    if (field === "name" || field === "namespace") continue;
+    notes.add(`${place}.delegate.${field} is not supported: the rule is left out`);
+    return [];
+  }
   if (!object) {
     notes.add(`${place}.delegate ${owner}/${name} was not found`);
     return [];

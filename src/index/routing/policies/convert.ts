@@ -5,7 +5,7 @@ import type { KubeObject } from "../../../kube/types.ts";
 import type { L7Condition, L7Operation, L7PathMatch, L7Policy, L7Rule, L7Source } from "../../../model/l7.ts";
 import { ipRange, port, serviceAccount, stringMatch } from "../../authorization/values.ts";
 import { ANNOTATION } from "../../labels.ts";
-import { isObject } from "../../read.ts";
+import { isObject, listOf } from "../../read.ts";
 import { Notes, shown } from "../notes.ts";
 
 export interface ConvertedPolicy {
@@ -34,7 +34,8 @@ function convert({ metadata, spec }: KubeObject): ConvertedPolicy {
   if (custom) notes.add("action CUSTOM is not supported: requests that match its rules are denied");
   const known = said === "ALLOW" || said === "DENY" || said === "AUDIT" || custom;
   if (!known) notes.add(`cannot use action=${shown(said)}`);
-  const unknown = Object.keys(fields).filter((field) => !SPEC_FIELDS.includes(field));
+  const unknown = unknownFields(fields);
+  if (!custom && fields.provider !== undefined && fields.provider !== null) unknown.push("provider");
   for (const field of unknown) notes.add(`${field} is not supported`);
   if (spec !== undefined && spec !== null && !isObject(spec)) notes.add(`cannot use spec=${shown(spec)}`);
   const action = custom ? "DENY" : said === "DENY" || said === "AUDIT" ? said : "ALLOW";
@@ -42,6 +43,22 @@ function convert({ metadata, spec }: KubeObject): ConvertedPolicy {
   const denyAll: L7Rule[] = action === "ALLOW" ? [] : [EVERYTHING];
   const broken = !known || unknown.length > 0 || notes.texts.some((text) => text.startsWith("cannot use spec"));
   return { action, dryRun: dryRun && !custom, rules: broken ? denyAll : converter.rules(fields.rules), notes };
+}
+
+/** Of the policy, its targets and its selector: what they restrict is not known. */
+function unknownFields(spec: Record<string, unknown>): string[] {
+  const of = (value: unknown, known: readonly string[], place: string) =>
+    isObject(value) ? Object.keys(value).filter((field) => !known.includes(field)).map((field) => place + field) : [];
+  const targets: [unknown, string][] = [
+    [spec.targetRef, "targetRef."],
+    ...listOf(spec.targetRefs).map((target, i): [unknown, string] => [target, `targetRefs[${i}].`]),
+  ];
+  return [
+    ...of(spec, SPEC_FIELDS, ""),
+    ...of(spec.selector, ["matchLabels"], "selector."),
+    ...targets.flatMap(([target, place]) => of(target, ["group", "kind", "name", "namespace"], place)),
+    ...of(spec.provider, ["name"], "provider."),
+  ];
 }
 
 const EVERYTHING: L7Rule = Object.freeze({ from: [], to: [], when: [] });

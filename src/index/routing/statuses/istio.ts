@@ -2,6 +2,7 @@
 // where something of an object is not done, and taken away when all of it is.
 
 import type { KubeObject } from "../../../kube/types.ts";
+import { readPeerAuthentication } from "../../peer_authentication.ts";
 import { isObject, listOf } from "../../read.ts";
 import { type ParsedDestinationRule, readDestinationRule, type TrafficPolicy } from "../istio/destination_rule.ts";
 import { readIstioGateway } from "../istio/gateway.ts";
@@ -32,6 +33,15 @@ export function istioStatuses(world: World): RoutingStatus[] {
     const named = gateway.servers.flatMap(({ tls }) => tls?.credentialNames ?? []);
     const faults = [...absentSecrets(named, secrets), ...taken.get(gateway.key) ?? []];
     statuses.push(problemStatus("IstioGateway", object, `${gateway.notes}`, faults));
+  }
+  for (const object of inputs.peerAuthentications.values()) {
+    const { selector, namespace, problems } = readPeerAuthentication(object);
+    const idle = selector && namespace === world.ambient.settings.rootNamespace;
+    const told = [
+      ...problems,
+      ...idle ? ["selector is not supported in the root namespace: the policy has no effect"] : [],
+    ];
+    statuses.push(problemStatus("PeerAuthentication", object, told.join("; "), []));
   }
   return statuses.filter((status) => status !== undefined);
 }
