@@ -110,13 +110,18 @@ export class Registry {
     return metric;
   }
 
-  /** Exposition text; `openMetrics` ends it with `# EOF` and names counter families without `_total`. */
+  /**
+   * Exposition text; `openMetrics` ends it with `# EOF` and names counter families without `_total`. A counter that Istio names
+   * otherwise is of unknown type there, since OpenMetrics has no counter without that ending.
+   */
   expose(openMetrics = false): string {
     for (const collect of this.#collectors) collect();
     const out: string[] = [];
     for (const metric of this.#metrics.values()) {
-      const family = openMetrics && metric.kind === "counter" ? metric.name.replace(/_total$/, "") : metric.name;
-      out.push(`# HELP ${family} ${metric.help}`, `# TYPE ${family} ${metric.kind}`);
+      const { name, help, kind } = metric, total = kind === "counter" && name.endsWith("_total");
+      const family = openMetrics && total ? name.slice(0, -"_total".length) : name;
+      const type = openMetrics && kind === "counter" && !total ? "unknown" : kind;
+      out.push(`# HELP ${family} ${help}`, `# TYPE ${family} ${type}`);
       for (const { labels, cell } of metric.series()) {
         const pairs = metric.labelNames.map((name, i) => `${name}="${escapeLabel(labels[i] ?? "")}"`);
         if (cell instanceof HistogramCell) writeHistogram(out, metric.name, pairs, cell);

@@ -36,14 +36,20 @@ export function serveHttp(address: string, handler: (request: Request) => Respon
 export const textResponse = (body: string, status = 200): Response =>
   new Response(body, { status, headers: { "content-type": "text/plain; charset=utf-8" } });
 
-const OPEN_METRICS = "application/openmetrics-text;charset=utf-8;version=1.0.0";
+const TEXT = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/** All metrics, as OpenMetrics for scrapers that accept it. */
+export function metricsResponse(registry: Registry, request: Request): Response {
+  const open = (request.headers.get("accept") ?? "").includes("application/openmetrics-text");
+  return new Response(registry.expose(open), { headers: { "content-type": open ? OPEN_METRICS : TEXT } });
+}
 
 /** `GET /metrics`, `/stats/prometheus`. */
 export function statsHandler(registry: Registry): (request: Request) => Response {
   return (request) => {
     const { pathname } = new URL(request.url);
     if (pathname !== "/metrics" && pathname !== "/stats/prometheus") return textResponse("not found\n", 404);
-    const open = (request.headers.get("accept") ?? "").includes("application/openmetrics-text");
-    return new Response(registry.expose(open), { headers: { "content-type": open ? OPEN_METRICS : "text/plain" } });
+    return metricsResponse(registry, request);
   };
 }

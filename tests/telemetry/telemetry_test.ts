@@ -69,7 +69,9 @@ Deno.test("Registry.expose() writes the Prometheus text format and escapes label
       "# HELP up Up\n# TYPE up gauge\nup 1\n# HELP seconds Time\n# TYPE seconds histogram\n" +
       'seconds_bucket{le="0.1"} 1\nseconds_bucket{le="1"} 1\nseconds_bucket{le="+Inf"} 2\nseconds_sum 5.05\nseconds_count 2\n',
   );
+  registry.counter("pilot_xds_pushes", "A counter as Istio names it").with().inc();
   const open = registry.expose(true);
+  assert.ok(open.includes("# TYPE pilot_xds_pushes unknown\npilot_xds_pushes 1\n"));
   assert.ok(open.includes("# TYPE requests counter\n") && open.endsWith("# EOF\n"));
 });
 

@@ -7,6 +7,7 @@ import { VERSION } from "../../core/version.ts";
 import { authenticate, type Authenticator } from "../../identity/authenticate.ts";
 import type { LogLevels } from "../../telemetry/logger.ts";
 import type { Registry } from "../../telemetry/metrics.ts";
+import { metricsResponse } from "../../telemetry/serve.ts";
 import { type DebugPages, isLoopback } from "./debug_pages.ts";
 import type { Caller } from "../../identity/types.ts";
 
@@ -64,8 +65,6 @@ export interface HttpSources {
 const text = (body: string, status = 200, type = "text/plain; charset=utf-8"): Response =>
   new Response(body, { status, headers: { "content-type": type } });
 
-const OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /** 8080. */
 export function readinessHandler(sources: HttpSources): Handler {
   const { readiness } = sources;
@@ -84,9 +83,7 @@ export function monitoringHandler(sources: HttpSources): Handler {
   return (request, peer) => {
     const { pathname } = new URL(request.url);
     if (pathname === "/version") return text(VERSION);
-    if (pathname !== "/metrics") return debug(sources, request, peer);
-    const open = (request.headers.get("accept") ?? "").includes("application/openmetrics-text");
-    return text(registry.expose(open), 200, open ? OPEN_METRICS : "text/plain; version=0.0.4; charset=utf-8");
+    return pathname === "/metrics" ? metricsResponse(registry, request) : debug(sources, request, peer);
   };
 }
 

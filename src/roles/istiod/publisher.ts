@@ -44,6 +44,16 @@ const INPUTS: Readonly<Record<keyof RoutingInputs, readonly [update: string, tri
   configMaps: ["config", "configmap", false],
 };
 
+/** Istio's words for objects of Kubernetes itself, where it counts events apart from those of configuration. */
+const REGISTRY_TYPES: Readonly<Partial<Record<keyof RoutingInputs, string>>> = {
+  pods: "Pods",
+  endpointSlices: "EndpointSlice",
+  services: "Services",
+  nodes: "Nodes",
+  namespaces: "Namespaces",
+};
+const EVENTS: Readonly<Record<Change["type"], string>> = { added: "add", updated: "update", deleted: "delete" };
+
 /**
  * Carries changes from the informers through the index into the xDS sources. Changes that arrive in one turn of the event loop are
  * computed together; nothing is computed before `open`, so that no client sees half of the first lists.
@@ -54,6 +64,8 @@ export class Publisher {
   readonly #index: AmbientIndex;
   readonly #updates;
   readonly #triggers;
+  readonly #registryEvents;
+  readonly #configEvents;
   readonly #triggered = new Set<string>();
   readonly #flushed = new Set<() => void>();
   #onStatuses: ((reports: StatusReport[], removed: readonly string[]) => void) | undefined;
@@ -73,6 +85,8 @@ export class Publisher {
       "Total number of times a push was triggered, labeled by reason for the push.",
       ["type"],
     );
+    this.#registryEvents = registry.counter("pilot_k8s_reg_events", "Events from k8s registry.", ["type", "event"]);
+    this.#configEvents = registry.counter("pilot_k8s_cfg_events", "Events from k8s config.", ["type", "event"]);
     const services = registry.gauge("pilot_services", "Total services known to pilot.").with();
     registry.onCollect(() => services.set(index.services.size));
   }
@@ -80,6 +94,11 @@ export class Publisher {
   changed(input: keyof RoutingInputs, changes: readonly Change[]): void {
     const [update, trigger, ambient] = INPUTS[input];
     this.#updates.with(update).inc(changes.length);
+    const type = REGISTRY_TYPES[input];
+    for (const { type: event, object } of changes) {
+      if (type !== undefined) this.#registryEvents.with(type, EVENTS[event]).inc();
+      else this.#configEvents.with(object.kind ?? input, EVENTS[event]).inc();
+    }
     this.#triggered.add(trigger);
     if (ambient) this.#index.changed(input as keyof IndexInputs, changes);
     this.schedule();
