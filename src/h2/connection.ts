@@ -336,7 +336,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     stream.headersReceived = true;
     this.#streams.set(id, stream);
     if (ended) stream.endsAtOnce();
-    this.reactor.wantMicrotasks();
+    this.reactor.wantContinuations();
     if (tooLarge) {
       this.#handler.onRefused?.(431, "the headers are too large, or too many");
       this.respond(stream, [[":status", "431"]], true);
@@ -350,7 +350,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   #laterHeaders(stream: H2Stream, fields: HeaderFields, ended: boolean, tooLarge: boolean): void {
     if (stream.remoteEnded) return stream.reset(h2.STREAM_CLOSED);
     if (tooLarge) return stream.malformed("the headers are too large, or too many", h2.ENHANCE_YOUR_CALM);
-    this.reactor.wantMicrotasks();
+    this.reactor.wantContinuations();
     if (stream.headersReceived) {
       if (!ended || malformedHeaders(fields, "trailers") !== undefined) return stream.malformed("malformed trailers");
       if (stream.expected > 0) return stream.malformed("a body is shorter than its Content-Length");

@@ -48,8 +48,13 @@ const MAX_EVENTS = 256;
 const SPIN_WAIT_MS = 5;
 /** Quiet time after which waiting moves to another thread, so that Deno's event loop is free and an idle process costs nothing. */
 const QUIET_MS = 20;
-/** How often a busy reactor lets Deno's event loop turn for its timers; for I/O it does when there is some (host_loop.ts). */
-const TURN_MS = 10;
+/**
+ * How often a busy reactor lets Deno's event loop turn for its timers; for I/O it does when there is some (host_loop.ts). A turn costs a tenth of a
+ * millisecond, for which every connection waits: a hundred a second would be one request in a hundred.
+ */
+const TURN_MS = 50;
+/** The same for a while after the loop may have been given something to carry on, which it begins only when it turns. */
+const HOST_TURN_MS = 10, HOST_BUSY_MS = 100;
 /** Turns that I/O asks for are at least this far apart, or a chatty peer of the control plane would take half the time. */
 const IO_TURN_MS = 0.5;
 
@@ -71,7 +76,7 @@ const enum Pause {
 /**
  * The one event loop of a thread's data plane: epoll over FFI beside Deno's own event loop.
  *
- * While there is traffic it waits synchronously, at most 5 ms at a time, and gives Deno a turn every 4 ms; after 20 ms of
+ * While there is traffic it waits synchronously, at most 5 ms at a time, and gives Deno a turn now and then; after 20 ms of
  * quiet it waits asynchronously. Callbacks run on the thread that made it, and never concurrently.
  */
 export class Reactor {
@@ -95,6 +100,8 @@ export class Reactor {
   #wantMicrotasks = false;
   #wantTurn = false;
   readonly #hostPolls: number[];
+  /** Deno's event loop may have something under way until then. */
+  #hostBusyUntil = 0;
   #lastActive = performance.now();
   #closed = false;
   #textDue = performance.now() + FIRST_TEXT_RELEASE_MS;
@@ -116,6 +123,8 @@ export class Reactor {
     if (this.#wakeup < 0) throw sysError("cannot make an eventfd");
     this.#control(EPOLL_CTL_ADD, this.#wakeup, EPOLLIN, WAKEUP_SLOT, REACTOR_MARK);
     this.#hostPolls = hostPolls().filter((fd) => this.#control(EPOLL_CTL_ADD, fd, 0, HOST_SLOT, 0) === 0);
+    // What cannot be watched must be looked at.
+    if (this.#hostPolls.length === 0) this.#hostBusyUntil = Infinity;
   }
 
   /** Begins to run on this thread. */
@@ -237,9 +246,22 @@ export class Reactor {
     });
   }
 
-  /** Asks for promise continuations to run right after this batch; called wherever foreign code may have awaited. */
+  /**
+   * Asks for promise continuations to run right after this batch; called wherever foreign code may have awaited. What that code has begun
+   * (to read a file, to fetch) goes on in turns of Deno's event loop, which come more often for a while.
+   */
   wantMicrotasks(): void {
     this.#wantMicrotasks = true;
+    this.#expectHost();
+  }
+
+  /** As {@linkcode wantMicrotasks}, for every single request: whoever takes one may await, and begins nothing of Deno's. */
+  wantContinuations(): void {
+    this.#wantMicrotasks = true;
+  }
+
+  #expectHost(): void {
+    this.#hostBusyUntil = Math.max(this.#hostBusyUntil, this.now + HOST_BUSY_MS);
   }
 
   /** Ends a wait that goes on in another thread. */
@@ -281,11 +303,16 @@ export class Reactor {
       if (busy) this.#lastActive = this.now;
       if (this.#wantMicrotasks) {
         this.#wantMicrotasks = false;
-        return this.now - lastTurn >= TURN_MS ? Pause.Turn : Pause.Microtasks;
+        return this.now - lastTurn >= this.#turnMs() ? Pause.Turn : Pause.Microtasks;
       }
       if (this.now - this.#lastActive >= QUIET_MS) return Pause.Quiet;
-      if (this.now - lastTurn >= (this.#wantTurn ? IO_TURN_MS : TURN_MS)) return Pause.Turn;
+      if (this.now - lastTurn >= this.#turnMs()) return Pause.Turn;
     }
+  }
+
+  /** How long after the last turn the next one is due. */
+  #turnMs(): number {
+    return this.#wantTurn ? IO_TURN_MS : this.now < this.#hostBusyUntil ? HOST_TURN_MS : TURN_MS;
   }
 
   /** Dispatches fetched events, then what asked to run again, due timers, and the writes gathered meanwhile. */
@@ -298,7 +325,7 @@ export class Reactor {
     for (let i = 0, at = this.#events >> 2; i < count; i++, at += EVENT_BYTES >> 2) {
       const slot = I32[at + (DATA_OFFSET >> 2)];
       if (slot === WAKEUP_SLOT) this.#drainWakeup();
-      else if (slot === HOST_SLOT) this.#wantTurn = true;
+      else if (slot === HOST_SLOT) this.#onHostEvents();
       else if (I32[at + (DATA_OFFSET >> 2) + 1] === this.#generations[slot]) this.#dispatch(slot, I32[at]);
     }
     for (let i = 0; i < again.length; i++) this.#runOne(again[i]);
@@ -310,6 +337,11 @@ export class Reactor {
     this.#flush();
     this.#inBatch = false;
     return busy;
+  }
+
+  #onHostEvents(): void {
+    this.#wantTurn = true;
+    this.#expectHost();
   }
 
   #dispatch(slot: number, events: number): void {

@@ -116,7 +116,7 @@ export class H1ClientConnection extends H1Connection implements ClientConnection
       this.#protocolError(`the upstream sent ${MESSAGE.problem}`);
       return 0;
     }
-    this.reactor.wantMicrotasks();
+    this.reactor.wantContinuations();
     if (head.status < 200 && head.status !== 101) {
       if (++this.#informational > MAX_INFORMATIONAL) this.#protocolError("the upstream sent too many 1xx answers");
       else stream.handler?.onInformational?.(stream, head.status, head.fields);

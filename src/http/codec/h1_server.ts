@@ -138,7 +138,7 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
       this.#watch(this.options.stallTimeoutMs);
     }
     this.#since = this.reactor.now;
-    this.reactor.wantMicrotasks();
+    this.reactor.wantContinuations();
     try {
       this.#handler.onRequest(stream);
     } catch (thrown) {

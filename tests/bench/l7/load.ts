@@ -79,13 +79,12 @@ function connect(port: number): Promise<Endpoint> {
   });
 }
 
-/** Closed loop over tunnels: `hbone <certificate.json> <port> <tunnels> <ms> <path>`. */
-async function hbone(file: string, port: number, tunnels: number, ms: number, path: string) {
+/** Makes tunnels on one connection, whose ends have the certificate that `file` holds. */
+async function tunnels(file: string, port: number): Promise<() => Promise<Endpoint>> {
   const certificate: WorkloadCertificate = JSON.parse(await Deno.readTextFile(file));
   const pool = new HbonePool({ reactor });
-  const latencies = new Latencies();
-  const open = () =>
-    new Promise<Endpoint>((resolve, reject) =>
+  return () =>
+    new Promise((resolve, reject) =>
       pool.connect({
         certificate,
         address: "127.0.0.1",
@@ -95,7 +94,12 @@ async function hbone(file: string, port: number, tunnels: number, ms: number, pa
         headers: [["baggage", "k8s.cluster.name=Kubernetes,k8s.namespace.name=bench,k8s.pod.name=client"]],
       }, (error, stream) => error ? reject(error) : resolve(stream!))
     );
-  for (let i = 0; i < tunnels; i++) {
+}
+
+/** Closed loop over tunnels: `hbone <certificate.json> <port> <tunnels> <ms> <path>`. */
+async function hbone(file: string, port: number, count: number, ms: number, path: string) {
+  const open = await tunnels(file, port), latencies = new Latencies();
+  for (let i = 0; i < count; i++) {
     new Getter(await open(), path, latencies, (one) => one.get(performance.now())).get(performance.now());
   }
   return await measure(latencies, 500, ms);
@@ -115,11 +119,12 @@ async function measure(latencies: Latencies, warmMs: number, ms: number) {
   };
 }
 
-/** An even rate, whatever the answers take: `qps <port> <per second> <ms> <path>`. */
-async function qps(port: number, rate: number, ms: number, path: string) {
+/** An even rate, whatever the answers take: `qps <port> <per second> <ms> <path> [<certificate.json>]`; in tunnels with a certificate. */
+async function qps(port: number, rate: number, ms: number, path: string, file?: string) {
   const latencies = new Latencies();
+  const open = file === undefined ? () => connect(port) : await tunnels(file, port);
   const free: Getter[] = [];
-  for (let i = 0; i < 32; i++) free.push(new Getter(await connect(port), path, latencies, (one) => free.push(one)));
+  for (let i = 0; i < 32; i++) free.push(new Getter(await open(), path, latencies, (one) => free.push(one)));
   const fd = libc.timerfd_create(1, 0x800 | 0x80000);
   const spec = allocate(64);
   U8.fill(0, spec, spec + 32);
@@ -157,7 +162,7 @@ async function hold(port: number, count: number, path: string) {
 const [mode, ...args] = Deno.args;
 const run: Record<string, () => Promise<unknown>> = {
   hbone: () => hbone(args[0], Number(args[1]), Number(args[2]), Number(args[3]), args[4]),
-  qps: () => qps(Number(args[0]), Number(args[1]), Number(args[2]), args[3]),
+  qps: () => qps(Number(args[0]), Number(args[1]), Number(args[2]), args[3], args[4]),
   hold: () => hold(Number(args[0]), Number(args[1]), args[2]),
 };
 console.log(JSON.stringify(await run[mode]()));

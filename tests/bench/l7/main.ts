@@ -68,6 +68,21 @@ function h2load(group: string, name: string, connections: number, streams: numbe
   } satisfies Load;
 }
 
+/** An even thousand a second. @param to the port, and a certificate for tunnels */
+function qps(name: string, to: (ports: ProxyPorts, lab: Lab) => [port: string, certificate?: string]): Load {
+  return {
+    group: "qps",
+    name,
+    latencies: true,
+    run: async (ports, lab, ms) => {
+      const [port, ...certificate] = to(ports, lab) as string[];
+      const args = ["qps", port, "1000", String(ms), "/b/1024", ...certificate];
+      const result = JSON.parse(await runLoad(denoRun("load.ts", ...args)));
+      return { ...result, count: result.rps * (ms + 1000) / 1000 };
+    },
+  };
+}
+
 const BASE: Scenario = { policies: 1, routes: 4 };
 
 const LOADS: readonly Load[] = [
@@ -93,16 +108,8 @@ const LOADS: readonly Load[] = [
       return { ...result, count: result.rps * (ms + 500) / 1000 };
     },
   },
-  {
-    group: "qps",
-    name: "HTTP/1.1, 1 KiB, 1000 qps",
-    latencies: true,
-    run: async (ports, _lab, ms) => {
-      const args = ["qps", String(ports.http), "1000", String(ms), "/b/1024"];
-      const result = JSON.parse(await runLoad(denoRun("load.ts", ...args)));
-      return { ...result, count: result.rps * (ms + 1000) / 1000 };
-    },
-  },
+  qps("HTTP/1.1, 1 KiB, 1000 qps", (ports) => [String(ports.http)]),
+  qps("HTTP/1.1 in HBONE, 1 KiB, 1000 qps", (ports, lab) => [String(ports.hbone), lab.workloadFile]),
 ];
 
 /** What is run against other configurations. */
