@@ -12,6 +12,62 @@ export const UNCHANGEABLE_HEADERS: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
+/** Operators of Envoy's format strings, `%REQ(X-USER)%`, in access logs and in header values. */
+export const FORMAT_OPERATORS: ReadonlySet<string> = new Set([
+  "BYTES_RECEIVED",
+  "BYTES_SENT",
+  "CLUSTER_METADATA",
+  "CONNECTION_TERMINATION_DETAILS",
+  "DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
+  "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
+  "DOWNSTREAM_LOCAL_ADDRESS",
+  "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+  "DOWNSTREAM_LOCAL_PORT",
+  "DOWNSTREAM_PEER_SUBJECT",
+  "DOWNSTREAM_PEER_URI_SAN",
+  "DOWNSTREAM_REMOTE_ADDRESS",
+  "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+  "DURATION",
+  "DYNAMIC_METADATA",
+  "FILTER_STATE",
+  "GRPC_STATUS",
+  "GRPC_STATUS_NUMBER",
+  "HOSTNAME",
+  "PROTOCOL",
+  "REQ",
+  "REQUESTED_SERVER_NAME",
+  "RESP",
+  "RESPONSE_CODE",
+  "RESPONSE_CODE_DETAILS",
+  "RESPONSE_DURATION",
+  "RESPONSE_FLAGS",
+  "RESPONSE_FLAGS_LONG",
+  "ROUTE_NAME",
+  "START_TIME",
+  "TRACE_ID",
+  "TRAILER",
+  "UPSTREAM_CLUSTER",
+  "UPSTREAM_CLUSTER_RAW",
+  "UPSTREAM_HOST",
+  "UPSTREAM_LOCAL_ADDRESS",
+  "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+  "UPSTREAM_METADATA",
+  "UPSTREAM_REQUEST_ATTEMPT_COUNT",
+  "UPSTREAM_TRANSPORT_FAILURE_REASON",
+]);
+
+/** Of those, what this mesh has no values for: Envoy's own filters and metadata. */
+export const EMPTY_OPERATORS: ReadonlySet<string> = new Set([
+  "CLUSTER_METADATA",
+  "DYNAMIC_METADATA",
+  "FILTER_STATE",
+  "TRAILER",
+  "UPSTREAM_METADATA",
+]);
+
+/** One piece of a format string: an operator, `%%`, or a percent sign that begins neither. */
+export const FORMAT_PIECE = /%%|%([A-Z_0-9]+)(?:\(([^)]*)\))?(?::(\d{1,6}))?%|%/g;
+
 /** Retry conditions that are statuses of gRPC. */
 export const GRPC_RETRY_CONDITIONS: Readonly<Record<string, number>> = {
   "cancelled": 1,

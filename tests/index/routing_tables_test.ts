@@ -347,6 +347,13 @@ Deno.test("what proxies would leave out in silence is in the status by name", ()
         'http[0].headers.request.remove is not supported: "connection" belongs to the connection; ' +
         'http[0].headers.request.remove is not supported: "host" cannot be removed',
       ],
+      [virtual({ headers: { request: { set: { a: "%REQ(X)% %START_TIME(%s)% 100%%" } } } }), undefined],
+      [
+        virtual({ headers: { response: { set: { a: "%NOPE%" }, add: { b: "5%", c: "%FILTER_STATE(x)%" } } } }),
+        "http[0].headers.response.set.a is not supported: %NOPE% is no operator, the value is sent as written (%% is a percent sign); " +
+        "http[0].headers.response.add.b is not supported: a % alone is no operator, the value is sent as written (%% is a percent sign); " +
+        "http[0].headers.response.add.c is not supported: %FILTER_STATE(x)% has no value here",
+      ],
       [
         virtual({ headers: { response: { add: { host: "a" } } } }),
         "http[0].headers.response.add.host is not supported: answers have no host",

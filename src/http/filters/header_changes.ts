@@ -4,7 +4,7 @@ import { type HeaderChanges, UNCHANGEABLE_HEADERS } from "../../model/mod.ts";
 import { type FieldName, fieldName, type Fields } from "../fields.ts";
 import type { RequestRecord } from "../exchange/record.ts";
 import type { RequestHead } from "../message.ts";
-import { type CompiledFormat, compileFormat, formatText } from "../telemetry/log_format.ts";
+import { type CompiledFormat, compileFormat, formatHeaderValue } from "../telemetry/log_format.ts";
 
 /** RFC 9110 token. */
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -18,11 +18,15 @@ interface Change {
   readonly format: CompiledFormat | null;
 }
 
-/** Text with percent signs that are no operators is what it says. */
-function compileValue(value: string): CompiledFormat | null {
-  if (!value.includes("%")) return null;
-  const format = compileFormat(value);
-  return format.operators.length > 0 && format.unknown.length === 0 ? format : null;
+/**
+ * The value and, where it has operators, its format; `%%` is a percent sign. Text with an operator that nobody knows, or a percent sign alone,
+ * is what it says (Envoy would refuse its whole configuration); the route's status tells its author.
+ */
+function compileValue(text: string): { readonly value: string; readonly format: CompiledFormat | null } {
+  if (!text.includes("%")) return { value: text, format: null };
+  const format = compileFormat(text);
+  if (format.unknown.length > 0) return { value: text, format: null };
+  return format.operators.length > 0 ? { value: text, format } : { value: format.texts[0], format: null };
 }
 
 /** {@linkcode HeaderChanges} ready to be applied. */
@@ -51,7 +55,7 @@ export class CompiledHeaderChanges {
       return;
     }
     if (lower === "host" || lower === ":authority") this.#authority = value;
-    else if (this.#allowed(lower)) list.push({ name: fieldName(lower), value, format: compileValue(value) });
+    else if (this.#allowed(lower)) list.push({ name: fieldName(lower), ...compileValue(value) });
   }
 
   #allowed(name: string): boolean {
@@ -69,11 +73,14 @@ export class CompiledHeaderChanges {
   apply(fields: Fields, record: RequestRecord): void {
     for (let i = 0; i < this.#set.length; i++) {
       const { name, value, format } = this.#set[i];
-      fields.set(name, format === null ? value : formatText(format, record));
+      const text = format === null ? value : formatHeaderValue(format, record);
+      // Of what has no value nothing is said, and what the header was stays.
+      if (text !== "" || format === null) fields.set(name, text);
     }
     for (let i = 0; i < this.#add.length; i++) {
       const { name, value, format } = this.#add[i];
-      fields.append(name, format === null ? value : formatText(format, record));
+      const text = format === null ? value : formatHeaderValue(format, record);
+      if (text !== "" || format === null) fields.append(name, text);
     }
     for (let i = 0; i < this.#remove.length; i++) fields.remove(this.#remove[i]);
   }

@@ -1,6 +1,7 @@
 // Access log lines by Envoy's format strings, compiled once.
 
 import { formatIp } from "../../core/ip.ts";
+import { EMPTY_OPERATORS, FORMAT_PIECE } from "../../model/l7_names.ts";
 import { formatSocketAddress } from "../../net/mod.ts";
 import { type FieldName, fieldName, type Fields } from "../fields.ts";
 import type { RequestRecord } from "../exchange/record.ts";
@@ -69,10 +70,9 @@ export function compileFormat(format: string): CompiledFormat {
       at = percent + 2;
       continue;
     }
-    const parsed = /%([A-Z_0-9]+)(?:\(([^)]*)\))?(?::(\d{1,6}))?%/y;
-    parsed.lastIndex = percent;
-    const found = parsed.exec(format);
-    if (!found) {
+    FORMAT_PIECE.lastIndex = percent;
+    const found = FORMAT_PIECE.exec(format)!;
+    if (found[1] === undefined) {
       unknown.push(format.slice(percent, percent + 40));
       text += "%";
       at = percent + 1;
@@ -83,7 +83,7 @@ export function compileFormat(format: string): CompiledFormat {
     texts.push(text);
     text = "";
     operators.push(limited(operator ?? (() => undefined), found[3]));
-    at = parsed.lastIndex;
+    at = percent + found[0].length;
   }
   texts.push(text);
   return { texts, operators, unknown };
@@ -108,6 +108,17 @@ export function formatText(format: CompiledFormat, record: RequestRecord): strin
     line += texts[i + 1];
   }
   return line;
+}
+
+/** A header's value: what is missing is left out, as Envoy has it in headers. */
+export function formatHeaderValue(format: CompiledFormat, record: RequestRecord): string {
+  const { texts, operators } = format;
+  let value = texts[0];
+  for (let i = 0; i < operators.length; i++) {
+    value += operators[i](record) ?? "";
+    value += texts[i + 1];
+  }
+  return value;
 }
 
 /** One JSON value: a lone operator keeps its type. */
@@ -139,6 +150,7 @@ const FLAGS_LONG: Readonly<Record<string, string>> = {
 };
 
 function operatorOf(name: string, argument: string): Operator | undefined {
+  if (EMPTY_OPERATORS.has(name)) return () => undefined;
   switch (name) {
     case "START_TIME":
       return startTime(argument);
@@ -146,12 +158,6 @@ function operatorOf(name: string, argument: string): Operator | undefined {
       return headers(argument, requestHeader);
     case "RESP":
       return headers(argument, (wanted) => (record) => record.responseFields?.get(fieldName(wanted)), true);
-    case "TRAILER":
-    case "FILTER_STATE":
-    case "DYNAMIC_METADATA":
-    case "CLUSTER_METADATA":
-    case "UPSTREAM_METADATA":
-      return () => undefined;
     case "PROTOCOL":
       return (record) => record.head?.version;
     case "RESPONSE_CODE":

@@ -23,6 +23,8 @@ import {
 } from "../../../src/http/filters/mod.ts";
 import type { RequestRecord } from "../../../src/http/exchange/record.ts";
 import type { RequestHead } from "../../../src/http/message.ts";
+import { compileFormat } from "../../../src/http/telemetry/log_format.ts";
+import { EMPTY_OPERATORS, FORMAT_OPERATORS } from "../../../src/model/l7_names.ts";
 import type { CorsPolicy, PathMatch, PathNormalization, RedirectAction } from "../../../src/model/mod.ts";
 
 function head(extra: Partial<RequestHead> = {}, ...fields: [string, string][]): RequestHead {
@@ -128,6 +130,35 @@ Deno.test("header changes: set, add, remove; host is the authority", () => {
     "x-share: 100% %d",
   ]);
   assert.deepEqual(changes.refused, []);
+});
+
+Deno.test("header changes: operators have values, %% is a percent sign, what is missing is not said", () => {
+  const request = head({}, ["x-kept", "1"], ["x-user", "ann"]);
+  new CompiledHeaderChanges({
+    set: [
+      ["x-percent", "100%%"],
+      ["x-both", "%PROTOCOL% 5%% of %REQ(x-user)%"],
+      ["x-gone", "%REQ(x-none)%"],
+      ["x-kept", "%REQ(x-none)%"],
+      ["x-partly", "<%REQ(x-none)%>"],
+      ["x-unknown", "%NOPE% %REQ(x-user)%"],
+    ],
+    add: [["x-added", "%DYNAMIC_METADATA(a:b)%"]],
+    remove: ["x-user"],
+  }).applyToRequest(request, { ...RECORD, head: request } as RequestRecord);
+  assert.deepEqual(list(request.fields).sort(), [
+    "x-both: HTTP/1.1 5% of ann",
+    "x-kept: 1",
+    "x-partly: <>",
+    "x-percent: 100%",
+    "x-unknown: %NOPE% %REQ(x-user)%",
+  ]);
+});
+
+Deno.test("operators that authors are told of are those that proxies do not know", () => {
+  for (const name of FORMAT_OPERATORS) assert.deepEqual(compileFormat(`%${name}%`).unknown, [], name);
+  assert.deepEqual(compileFormat("%NOPE% %").unknown, ["%NOPE%", "%"]);
+  for (const name of EMPTY_OPERATORS) assert.ok(FORMAT_OPERATORS.has(name), name);
 });
 
 Deno.test("header changes that would break messages are refused", () => {

@@ -1,7 +1,7 @@
 // Filters of HTTPRoute and GRPCRoute rules and of their backends.
 
 import type { CorsPolicy, HeaderChanges, RedirectAction, Rewrite } from "../../../model/l7.ts";
-import { UNCHANGEABLE_HEADERS } from "../../../model/l7_names.ts";
+import { EMPTY_OPERATORS, FORMAT_OPERATORS, FORMAT_PIECE, UNCHANGEABLE_HEADERS } from "../../../model/l7_names.ts";
 import { readHostname } from "../hostname.ts";
 import { Fields } from "../notes.ts";
 import type { ParsedMirror } from "../rule.ts";
@@ -140,6 +140,21 @@ export function noteUnchangeable(fields: Fields, field: string, name: string): v
   if (UNCHANGEABLE_HEADERS.has(name)) fields.without(field, `"${name}" belongs to the connection`);
 }
 
+/** Tells of operators in a header's value that are sent as they are written, or have no value here. */
+export function noteOperators(fields: Fields, field: string, value: string): void {
+  for (const [piece, name] of value.matchAll(FORMAT_PIECE)) {
+    if (name !== undefined && EMPTY_OPERATORS.has(name)) fields.without(field, `${piece} has no value here`);
+    else if (piece !== "%%" && (name === undefined || !FORMAT_OPERATORS.has(name))) {
+      fields.without(
+        field,
+        `${
+          name === undefined ? "a % alone" : piece
+        } is no operator, the value is sent as written (%% is a percent sign)`,
+      );
+    }
+  }
+}
+
 function readHeaderChanges(fields: Fields): HeaderChanges {
   const pairs = (field: string) => {
     const seen = new Map<string, string>();
@@ -147,6 +162,7 @@ function readHeaderChanges(fields: Fields): HeaderChanges {
       const name = one.text("name").toLowerCase(), value = one.text("value");
       if (!isHeaderName(name) || !isHeaderValue(value) || name === "host") one.wrong("", { name, value });
       noteUnchangeable(one, "", name);
+      noteOperators(one, "value", value);
       // Of entries whose names are the same the first counts.
       if (!one.bad && !seen.has(name)) seen.set(name, value);
       fields.take(one);

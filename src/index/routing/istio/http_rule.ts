@@ -14,7 +14,7 @@ import {
   type TextMatch,
 } from "../../../model/l7.ts";
 import { GRPC_RETRY_CONDITIONS, RETRY_CONDITIONS, SOURCE_LABELS } from "../../../model/l7_names.ts";
-import { isHeaderName, isHeaderValue, noteUnchangeable } from "../gateway_api/filters.ts";
+import { isHeaderName, isHeaderValue, noteOperators, noteUnchangeable } from "../gateway_api/filters.ts";
 import { readHostname } from "../hostname.ts";
 import { Fields, type Notes } from "../notes.ts";
 import { isRegex, isSubstitution } from "../regex.ts";
@@ -222,13 +222,15 @@ function readHeaders(owner: Fields, field: string): Headers {
       part.pairs(name).flatMap(([written, value]): [string, string][] => {
         const header = written.toLowerCase();
         if (side === "request" && name === "set" && (header === "host" || header === ":authority")) {
-          if (!isHeaderValue(value)) part.wrong(name, { [written]: value });
+          // A name is no format string.
+          if (!isHeaderValue(value) || value.includes("%")) part.wrong(name, { [written]: value });
           authority = value;
           return [];
         }
         if (!isHeaderName(header) || !isHeaderValue(value)) part.wrong(name, { [written]: value });
         else if (side === "response" && header === "host") part.without(`${name}.${written}`, "answers have no host");
         noteUnchangeable(part, `${name}.${written}`, header);
+        noteOperators(part, `${name}.${written}`, value);
         return [[header, value]];
       });
     const result = {
