@@ -244,7 +244,12 @@ function wrapper(path: string, { self, selfEnv }: RootFsOptions): void {
     .join(
       "",
     );
-  for (const [name, words] of [["ambientd", self], ["fortio", [...self, "sample", "fortio"]]] as const) {
+  const commands = [
+    ["ambientd", self],
+    ["fortio", [...self, "sample", "fortio"]],
+    ["client", [...self, "sample", "echo-client"]], // of gateway-api/echo-advanced
+  ] as const;
+  for (const [name, words] of commands) {
     const file = `${path}/opt/ambientd/bin/${name}`;
     Deno.writeTextFileSync(file, `#!/bin/sh\n${env}exec ${words.map(quote).join(" ")} "$@"\n`);
     Deno.chmodSync(file, 0o755);

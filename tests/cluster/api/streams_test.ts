@@ -12,10 +12,12 @@ class SpdyClient {
   readonly #deflate = createDeflate({ dictionary: DICTIONARY });
   head = "";
 
-  constructor(test: TestServer, path: string) {
+  constructor(test: TestServer, path: string, protocols = ["portforward.k8s.io"]) {
     this.#socket = tlsConnect({ host: "127.0.0.1", port: test.port, ca: test.caPem });
     this.#socket.write(
-      `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${test.server.adminToken}\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: portforward.k8s.io\r\n\r\n`,
+      `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${test.server.adminToken}\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n${
+        protocols.map((name) => `X-Stream-Protocol-Version: ${name}\r\n`).join("")
+      }\r\n`,
     );
     let pending = new Uint8Array(0);
     this.#socket.on("error", () => {});
@@ -146,6 +148,58 @@ Deno.test("port-forward over SPDY: pairs of streams, echo, failure to connect, h
   assert.equal((await test.call("GET", "/healthz")).text, "ok");
 });
 
+Deno.test("exec over SPDY: output, input, exit codes, failures to start, streams that nobody announced", async () => {
+  await using test = await TestServer.start();
+  runningPod(test, "p");
+  const protocols = ["v4.channel.k8s.io", "v3.channel.k8s.io", "channel.k8s.io"],
+    exec = "/api/v1/namespaces/default/pods/p/exec";
+  const ask = (query: string) => new SpdyClient(test, `${exec}?${query}`, protocols);
+  const open = async (client: SpdyClient, ...types: string[]) => {
+    await eventually(() => client.head.includes("101") && client.head.includes("v4.channel.k8s.io"), "the upgrade");
+    for (const [i, streamtype] of types.entries()) await client.open(2 * i + 1, { streamtype });
+  };
+  const ended = (client: SpdyClient, id: number) =>
+    eventually(
+      () => client.frames.some((frame) => frame.type === "data" && frame.id === id && frame.flags === 1),
+      `end of ${id}`,
+    );
+
+  const echo = ask("command=echo&command=hi&stdout=true&stderr=true");
+  await open(echo, "error", "stdout", "stderr");
+  await Promise.all([1, 3, 5].map((id) => ended(echo, id)));
+  assert.equal(echo.text(3), "out echo hi");
+  assert.deepEqual(JSON.parse(echo.text(1)), { metadata: {}, status: "Success" });
+  echo.close();
+
+  const cat = ask("command=cat&stdin=true&stdout=true");
+  await open(cat, "error", "stdin", "nonsense", "stdout");
+  await eventually(
+    () => cat.frames.some(({ type, id }) => type === "control 3" && id === 5),
+    "the stream that is none to be reset",
+  );
+  cat.data(3, "some ");
+  cat.data(3, "words", true);
+  await ended(cat, 1);
+  assert.equal(cat.text(7), "some words");
+  cat.close();
+
+  const codes: [string, RegExp][] = [["command=exit&command=4", /"ExitCode","message":"4"/], [
+    "command=missing",
+    /not found in \$PATH/,
+  ]];
+  for (const [query, status] of codes) {
+    const client = ask(`${query}&stdout=true`);
+    await open(client, "error", "stdout");
+    await ended(client, 1);
+    assert.match(client.text(1), status);
+    client.close();
+  }
+
+  const old = new SpdyClient(test, `${exec}?command=x&stdout=true`, ["channel.k8s.io"]);
+  await eventually(() => old.head.includes("400"), "the refusal");
+  old.close();
+});
+
 Deno.test("SpdyConnection refuses frames and header blocks that are none", async () => {
   const streams: SpdyStream[] = [];
   const make = () => new SpdyConnection(() => Promise.resolve(), (stream) => streams.push(stream));
@@ -188,6 +242,7 @@ Deno.test("upgrades that make no sense get a Status", async () => {
   );
   assert.match(await upgrade(`${pod}/portforward?ports=99999`, "v4.channel.k8s.io"), /unable to parse/);
   assert.match(await upgrade(`${pod}/portforward`, "x", "h2c"), /unable to upgrade/);
+  assert.match(await upgrade(`${pod}/exec?command=x&stdout=true`, "x", "h2c"), /unable to upgrade/);
   assert.match(await upgrade("/api/v1/pods", "v5.channel.k8s.io"), /this resource has no streams/);
   assert.equal((await test.call("GET", `${pod}/exec?command=x&stdout=true`)).code, 400);
 });

@@ -6,9 +6,10 @@ import type { ExecSession, PodBackend } from "../../contracts.ts";
 import { serviceUnavailable } from "../errors.ts";
 import { serveChannelForward } from "../streams/channel_forward.ts";
 import { CHANNEL_PROTOCOLS } from "../streams/channels.ts";
-import { serveExec } from "../streams/exec.ts";
+import { serveExec, webSocketPeer } from "../streams/exec.ts";
 import { type ForwardTarget, parsePort, SpdyPortForward } from "../streams/port_forward.ts";
-import { SpdyConnection } from "../streams/spdy/connection.ts";
+import { SpdyConnection, type SpdyStream } from "../streams/spdy/connection.ts";
+import { SPDY_EXEC_PROTOCOL, SpdyExec } from "../streams/spdy_exec.ts";
 import { admitRequest, asApiError, type Call, type Gateway } from "./gateway.ts";
 import { podAndContainer } from "./pod_requests.ts";
 import { isTrue } from "./request_info.ts";
@@ -130,13 +131,19 @@ function upgradeExec(call: Call, socket: Duplex, head: Uint8Array, protocol: str
       `cannot exec into a container in a completed pod; current phase is ${pod.status.phase}`,
     );
   }
-  // Last: kubectl tries SPDY after a refused WebSocket, and shows the reason that it got then.
-  if (protocol !== "websocket") throw ApiError.badRequest("unable to upgrade: only WebSockets are served here");
   const start = (): Promise<ExecSession> => {
     if (subresource === "exec") return backend.exec(namespace, name, container, command, options);
     return backend.attach(namespace, name, container, options);
   };
-  openWebSocket(call, socket, head, CHANNEL_PROTOCOLS, (webSocket) => serveExec(webSocket, start));
+  if (protocol.startsWith("spdy/3.1")) {
+    const streams = ["error", ...(["stdin", "stdout", "stderr"] as const).filter((name) => options[name])];
+    if (options.tty) streams.push("resize");
+    return serveSpdyExec(call.request, socket, head, streams, start);
+  }
+  if (protocol !== "websocket") {
+    throw ApiError.badRequest(`unable to upgrade: the protocol ${JSON.stringify(protocol)} is not served`);
+  }
+  openWebSocket(call, socket, head, CHANNEL_PROTOCOLS, (webSocket) => serveExec(webSocketPeer(webSocket), start));
 }
 
 function upgradePortForward(call: Call, socket: Duplex, head: Uint8Array, protocol: string): void {
@@ -188,21 +195,49 @@ function serveTunnel(webSocket: WebSocket, target: ForwardTarget): void {
   });
 }
 
-/** SPDY on the connection itself: older kubectl. */
+/** Port-forwarding by SPDY on the connection itself: older kubectl, Go clients. */
 function serveRawSpdy(socket: Duplex, head: Uint8Array, target: ForwardTarget): void {
-  socket.write(
-    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: portforward.k8s.io\r\n\r\n",
-  );
   const forward = new SpdyPortForward(target);
+  speakSpdy(socket, head, "portforward.k8s.io", (stream) => forward.accept(stream), () => forward.close());
+}
+
+/** Exec and attach by SPDY: older kubectl, Go clients. */
+function serveSpdyExec(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Uint8Array,
+  streams: string[],
+  start: () => Promise<ExecSession>,
+): void {
+  // Go repeats the header for each protocol.
+  const wanted = String(request.headers["x-stream-protocol-version"] ?? "").split(",").map((name) => name.trim());
+  if (!wanted.includes(SPDY_EXEC_PROTOCOL)) {
+    throw ApiError.badRequest(`unable to upgrade: of the stream protocols only ${SPDY_EXEC_PROTOCOL} is served`);
+  }
+  const exec = new SpdyExec(streams, (peer) => void serveExec(peer, start).catch(() => socket.destroy()));
+  speakSpdy(socket, head, SPDY_EXEC_PROTOCOL, (stream) => exec.accept(stream), () => exec.close());
+}
+
+/** Completes the handshake and hands out the client's streams until the connection ends. */
+function speakSpdy(
+  socket: Duplex,
+  head: Uint8Array,
+  protocol: string,
+  onStream: (stream: SpdyStream) => void,
+  onClosed: () => void,
+): void {
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: ${protocol}\r\n\r\n`,
+  );
   const connection = new SpdyConnection(
     (bytes) => new Promise((resolve) => socket.writable ? socket.write(bytes, () => resolve()) : resolve()),
-    (stream) => forward.accept(stream),
+    onStream,
   );
   const feed = (bytes: Uint8Array) => void connection.feed(bytes).catch(() => socket.destroy());
   if (head.length > 0) feed(new Uint8Array(head));
   socket.on("data", (bytes: Uint8Array) => feed(new Uint8Array(bytes)));
   socket.on("close", () => {
-    forward.close();
+    onClosed();
     connection.close();
   });
   socket.on("end", () => socket.end());

@@ -21,23 +21,45 @@ export function exitStatus(code: number): Record<string, unknown> {
   };
 }
 
-/** Joins a session to a WebSocket until the command ends or the client leaves. */
-export async function serveExec(socket: WebSocket, start: () => Promise<ExecSession>): Promise<void> {
+/** Who asked for a command, over whichever protocol. */
+export interface ExecPeer {
+  /** Standard input as it comes; null at its end. */
+  onInput(take: (bytes: Uint8Array | null) => void): void;
+  onResize(take: (bytes: Uint8Array) => void): void;
+  onLeave(left: () => void): void;
+  /** Resolves when the peer can take more. */
+  send(output: "stdout" | "stderr", bytes: Uint8Array): Promise<void>;
+  /** The command's status, and the end of everything. */
+  finish(status: unknown): Promise<void>;
+}
+
+/** A peer behind a WebSocket, whose messages say by their first byte what they are. */
+export function webSocketPeer(socket: WebSocket): ExecPeer {
   const channels = new Channels(socket);
-  const finish = async (status: unknown) => {
-    await channels.send(ERROR, new TextEncoder().encode(JSON.stringify(status)));
-    socket.close(1000);
+  return {
+    onInput: (take) => channels.on(STDIN, take, () => take(null)),
+    onResize: (take) => channels.on(RESIZE, take),
+    onLeave: (left) => void socket.on("close", left),
+    send: (output, bytes) => channels.send(output === "stdout" ? STDOUT : STDERR, bytes),
+    finish: async (status) => {
+      await channels.send(ERROR, new TextEncoder().encode(JSON.stringify(status)));
+      socket.close(1000);
+    },
   };
+}
+
+/** Joins a session to a peer until the command ends or the peer leaves. */
+export async function serveExec(peer: ExecPeer, start: () => Promise<ExecSession>): Promise<void> {
   // Input may come before the process is there.
   const early: (Uint8Array | null)[] = [];
   let input: (bytes: Uint8Array | null) => void = (bytes) => void early.push(bytes);
-  channels.on(STDIN, (bytes) => input(bytes), () => input(null));
+  peer.onInput((bytes) => input(bytes));
   let session: ExecSession;
   try {
     session = await start();
   } catch (error) {
     const toStatus = (error as { toStatus?(): unknown }).toStatus;
-    await finish(
+    await peer.finish(
       toStatus ? toStatus.call(error) : {
         metadata: {},
         status: "Failure",
@@ -49,7 +71,7 @@ export async function serveExec(socket: WebSocket, start: () => Promise<ExecSess
     return;
   }
   let left = false;
-  socket.on("close", () => {
+  peer.onLeave(() => {
     left = true;
     session.kill();
   });
@@ -60,7 +82,7 @@ export async function serveExec(socket: WebSocket, start: () => Promise<ExecSess
     order = order.then(() => bytes === null ? writer.close() : writer.write(bytes)).catch(() => {});
   };
   for (const bytes of early) input(bytes);
-  channels.on(RESIZE, (bytes) => {
+  peer.onResize((bytes) => {
     try {
       const { Width, Height } = JSON.parse(new TextDecoder().decode(bytes));
       if (Width > 0 && Height > 0) session.resize(Width, Height);
@@ -68,11 +90,11 @@ export async function serveExec(socket: WebSocket, start: () => Promise<ExecSess
       // A size that cannot be read changes nothing.
     }
   });
-  const outputs = [copyTo(session.stdout, (bytes) => channels.send(STDOUT, bytes)).catch(() => {})];
-  if (session.stderr) outputs.push(copyTo(session.stderr, (bytes) => channels.send(STDERR, bytes)).catch(() => {}));
+  const outputs = [copyTo(session.stdout, (bytes) => peer.send("stdout", bytes)).catch(() => {})];
+  if (session.stderr) outputs.push(copyTo(session.stderr, (bytes) => peer.send("stderr", bytes)).catch(() => {}));
   const code = await session.exit.catch(() => 137);
   await Promise.all(outputs);
-  if (!left) await finish(exitStatus(code));
+  if (!left) await peer.finish(exitStatus(code));
   await order;
   await writer?.close().catch(() => {});
 }
