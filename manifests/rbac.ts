@@ -68,7 +68,7 @@ const CONTROL_PLANE: readonly RuleRow[] = [
   ],
   [
     "networking.istio.io",
-    "gateways/status virtualservices/status destinationrules/status envoyfilters/status proxyconfigs/status",
+    "gateways/status virtualservices/status destinationrules/status envoyfilters/status proxyconfigs/status sidecars/status workloadgroups/status",
     "update patch",
   ],
   ["security.istio.io", "requestauthentications/status peerauthentications/status", "update patch"],

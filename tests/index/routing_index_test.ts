@@ -152,10 +152,13 @@ Deno.test("statuses: kinds that nobody does say so", () => {
     "WasmPlugin",
     "TrafficExtension",
     "ProxyConfig",
+    "Sidecar",
+    "WorkloadGroup",
   ];
   const { inputs, ambient } = routingWorld([
     ...kinds.map((kind) => object(kind, { targetRefs })),
     object("BackendTLSPolicy", { targetRefs }),
+    object("ListenerSet"),
   ]);
   inputs.backendTlsPolicies.set({
     ...object("BackendTLSPolicy", { targetRefs: "?" }),
@@ -169,6 +172,11 @@ Deno.test("statuses: kinds that nobody does say so", () => {
     ]);
     assert.match(status.conditions![0].message, new RegExp(`^${kind} is not supported: `));
   }
+  const [set] = statuses.filter(({ kind }) => kind === "ListenerSet");
+  assert.deepEqual(set.conditions?.map(({ type, status }) => `${type}=${status}`), [
+    "Accepted=False",
+    "Programmed=False",
+  ]);
   const policies = statuses.filter(({ kind }) => kind === "BackendTLSPolicy");
   assert.deepEqual(policies.map(({ ancestors }) => ancestors?.map(({ ancestorRef }) => ancestorRef.name)), [
     [],

@@ -18,6 +18,9 @@ export interface RoutingInputs extends IndexInputs {
   readonly wasmPlugins: Store<KubeObject>;
   readonly trafficExtensions: Store<KubeObject>;
   readonly proxyConfigs: Store<KubeObject>;
+  readonly sidecars: Store<KubeObject>;
+  readonly workloadGroups: Store<KubeObject>;
+  readonly listenerSets: Store<KubeObject>;
   readonly referenceGrants: Store<KubeObject>;
   /** `networking.istio.io` Gateways. */
   readonly istioGateways: Store<KubeObject>;
@@ -45,6 +48,9 @@ export function newRoutingInputs(): RoutingInputs {
     wasmPlugins: new Store(),
     trafficExtensions: new Store(),
     proxyConfigs: new Store(),
+    sidecars: new Store(),
+    workloadGroups: new Store(),
+    listenerSets: new Store(),
     referenceGrants: new Store(),
     istioGateways: new Store(),
     virtualServices: new Store(),

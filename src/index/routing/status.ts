@@ -29,7 +29,10 @@ export type UnsupportedKind =
   | "EnvoyFilter"
   | "WasmPlugin"
   | "TrafficExtension"
-  | "ProxyConfig";
+  | "ProxyConfig"
+  | "Sidecar"
+  | "WorkloadGroup"
+  | "ListenerSet";
 
 /** The status of one object. Of what is not given nothing is written. */
 export interface RoutingStatus {

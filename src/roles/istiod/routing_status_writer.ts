@@ -44,6 +44,8 @@ const ISTIO_KINDS: ReadonlySet<RoutingStatusKind> = new Set([
   "WasmPlugin",
   "TrafficExtension",
   "ProxyConfig",
+  "Sidecar",
+  "WorkloadGroup",
 ]);
 
 const OUR_CONTROLLERS: ReadonlySet<string> = new Set(Object.values(CONTROLLER));

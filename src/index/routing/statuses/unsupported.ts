@@ -23,6 +23,9 @@ const KINDS: readonly (readonly [UnsupportedKind, keyof RoutingInputs, consequen
   ["WasmPlugin", "wasmPlugins", "no extension is loaded"],
   ["TrafficExtension", "trafficExtensions", "no extension is loaded"],
   ["ProxyConfig", "proxyConfigs", "proxies are as the mesh configuration says"],
+  ["Sidecar", "sidecars", "workloads of ambient mode have no sidecars"],
+  ["WorkloadGroup", "workloadGroups", "no workload registers itself, WorkloadEntries are written by hand"],
+  ["ListenerSet", "listenerSets", "its listeners are not served"],
 ];
 
 export function unsupportedStatuses({ inputs }: World): RoutingStatus[] {
@@ -41,6 +44,11 @@ function statusOf(
   const { name, namespace = "default", generation = 0 } = object.metadata;
   const base = { kind, namespace, name, generation };
   const good = { reason: "", message: "" };
+  if (kind === "ListenerSet") {
+    const refused = { ...fault, reason: "Invalid" };
+    const conditions = ["Accepted", "Programmed"].map((type) => condition(type, generation, good, refused));
+    return { ...base, fieldManager: CONTROLLER, conditions };
+  }
   if (kind !== "BackendTLSPolicy") {
     return { ...base, fieldManager: MANAGER, conditions: [condition("Reconciled", generation, good, fault)] };
   }
