@@ -151,6 +151,8 @@ export interface PodUsage {
   readonly containers: readonly {
     readonly name: string;
     readonly cpuNanocores: number;
+    /** CPU time since the container was first measured. */
+    readonly cpuSeconds: number;
     readonly memoryBytes: number;
   }[];
 }
@@ -194,4 +196,6 @@ export const CLUSTER_NETWORK = Object.freeze({
   loadBalancerCidr: "172.18.200.0/24",
   /** Port of the API server on the fabric address. */
   apiPort: 6443,
+  /** Port of every node's kubelet, at the node's address; node N's lies at the fabric address and this port plus N. */
+  kubeletPort: 10250,
 });

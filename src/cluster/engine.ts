@@ -38,12 +38,17 @@ export function nodeNames(cluster: string, count: number): string[] {
 export async function runEngine({ layout, nodes, checkout, log, signal, emit }: EngineOptions): Promise<void> {
   for (const socket of [layout.apiSocket, layout.controlSocket]) await Deno.remove(socket).catch(() => {});
   await createFabric();
+  const names = nodeNames(layout.name, nodes), { fabricIp, apiPort, kubeletPort } = CLUSTER_NETWORK;
   const server = await startApiServer({
     dataDir: layout.dataDir,
-    listen: [{ path: layout.apiSocket }, { hostname: CLUSTER_NETWORK.fabricIp, port: CLUSTER_NETWORK.apiPort }],
+    listen: [
+      { path: layout.apiSocket },
+      { hostname: fabricIp, port: apiPort },
+      ...names.map((kubelet, index) => ({ hostname: fabricIp, port: kubeletPort + index, kubelet })),
+    ],
     log: log.child("apiserver"),
   });
-  const admin = server.adminKubeconfig(`https://${CLUSTER_NETWORK.fabricIp}:${CLUSTER_NETWORK.apiPort}`);
+  const admin = server.adminKubeconfig(`https://${fabricIp}:${apiPort}`);
   emit({ event: "api", ...admin });
   // Controllers start before pods can run.
   let usage: PodBackend["usage"] = () => [];
@@ -54,7 +59,6 @@ export async function runEngine({ layout, nodes, checkout, log, signal, emit }: 
     usage: () => usage(),
     log: log.child("controllers"),
   });
-  const names = nodeNames(layout.name, nodes);
   const runtime = await startRuntime({
     api: server.api,
     tokens: server.tokens,

@@ -16,8 +16,11 @@ import { listenHttps } from "./http/listeners.ts";
 import { LocalApi } from "./local_api.ts";
 import { TypeRegistry } from "./registry.ts";
 
-/** Where the API server listens, with TLS everywhere: TCP, or a Unix socket made at `path`. */
-export type ListenAddress = { hostname: string; port: number } | { path: string };
+/**
+ * Where the API server listens, with TLS everywhere: TCP, or a Unix socket made at `path`. With `kubelet`, the name of a node, it
+ * answers there as that node's kubelet instead.
+ */
+export type ListenAddress = { hostname: string; port: number; kubelet?: string } | { path: string };
 
 export interface ApiServerOptions {
   /** Holds `state.db` and `pki/`. */

@@ -1,6 +1,6 @@
 import { VERSION } from "../../core/version.ts";
 import { ApiError } from "../api_error.ts";
-import type { ClusterApi, KubeObject } from "../contracts.ts";
+import { CLUSTER_NETWORK, type ClusterApi, type KubeObject } from "../contracts.ts";
 import type { NodeNamespace } from "./node_namespace.ts";
 
 const NODES = { group: "", resource: "nodes" };
@@ -106,7 +106,7 @@ function nodeStatus(node: NodeNamespace, machine: MachineFacts, held: KubeObject
       operatingSystem: "linux",
       architecture: Deno.build.arch === "x86_64" ? "amd64" : "arm64",
     },
-    daemonEndpoints: { kubeletEndpoint: { Port: 10250 } },
+    daemonEndpoints: { kubeletEndpoint: { Port: CLUSTER_NETWORK.kubeletPort } },
   };
 }
 

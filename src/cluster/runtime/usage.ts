@@ -19,6 +19,8 @@ export class UsageMeter {
   readonly #timer: ReturnType<typeof setInterval>;
   #before: Reading = { atMs: Date.now(), cpuMs: new Map() };
   #last: readonly PodUsage[] = [];
+  /** CPU time of containers so far, by pod and container; kept while they are measured. */
+  #totalMs = new Map<string, number>();
 
   constructor(runners: () => Iterable<PodRunner>) {
     this.#runners = runners;
@@ -42,13 +44,14 @@ export class UsageMeter {
     const now: Reading = { atMs: Date.now(), cpuMs: new Map() };
     const uptimeMs = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]) * 1000;
     const windowMs = Math.max(1, now.atMs - this.#before.atMs);
-    const usage: PodUsage[] = [];
+    const usage: PodUsage[] = [], totals = new Map<string, number>();
     for (const runner of this.#runners()) {
       const { metadata, spec } = runner.pod;
       const containers = runner.containers.flatMap((container) => {
         const helper = container.helper;
         if (helper === undefined) return [];
-        let cpuNanocores = 0, memoryBytes = 0;
+        const totalKey = `${metadata.uid} ${container.name}`;
+        let cpuNanocores = 0, memoryBytes = 0, totalMs = this.#totalMs.get(totalKey) ?? 0;
         for (const pid of [helper, ...descendants(helper)]) {
           const process = readProcess(pid);
           if (!process) continue;
@@ -57,9 +60,11 @@ export class UsageMeter {
           const lifeMs = Math.max(1, uptimeMs - process.startMs);
           const share = before === undefined ? process.cpuMs / lifeMs : (process.cpuMs - before) / windowMs;
           cpuNanocores += Math.round(share * 1e9);
+          totalMs += process.cpuMs - (before ?? 0);
           memoryBytes += process.memoryBytes;
         }
-        return [{ name: container.name, cpuNanocores, memoryBytes }];
+        totals.set(totalKey, totalMs);
+        return [{ name: container.name, cpuNanocores, cpuSeconds: totalMs / 1000, memoryBytes }];
       });
       if (containers.length === 0) continue;
       const { namespace, name } = metadata;
@@ -67,6 +72,7 @@ export class UsageMeter {
     }
     this.#before = now;
     this.#last = usage;
+    this.#totalMs = totals;
   }
 }
 

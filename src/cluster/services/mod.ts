@@ -3,12 +3,12 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { CLUSTER_NETWORK, type ClusterApi } from "../contracts.ts";
 import { serveDns } from "./dns_server.ts";
 import { ClusterNames } from "./names.ts";
-import { ServiceProxy } from "./proxy.ts";
+import { BUILT_IN, kubeletEntry, ServiceProxy } from "./proxy.ts";
 
 export interface ServiceNetworkOptions {
   api: ClusterApi;
   /** Nodes whose network namespaces get the rules. */
-  nodes: { name: string; pid: number; addresses: { gateway: string } }[];
+  nodes: { name: string; index: number; pid: number; addresses: { gateway: string; fabricIp: string } }[];
   log: Logger;
 }
 
@@ -20,11 +20,16 @@ export interface ServiceNetworkOptions {
 export async function startServiceNetwork(
   { api, nodes, log }: ServiceNetworkOptions,
 ): Promise<{ stop(): Promise<void> }> {
-  const proxy = new ServiceProxy(api, [
-    // The engine reaches Services too: for publishing, and for the API server's webhooks.
-    { name: "fabric", gateway: CLUSTER_NETWORK.fabricIp },
-    ...nodes.map(({ name, pid, addresses }) => ({ name, pid, gateway: addresses.gateway })),
-  ], log);
+  const proxy = new ServiceProxy(
+    api,
+    [
+      // The engine reaches Services too: for publishing, and for the API server's webhooks.
+      { name: "fabric", gateway: CLUSTER_NETWORK.fabricIp },
+      ...nodes.map(({ name, pid, addresses }) => ({ name, pid, gateway: addresses.gateway })),
+    ],
+    [...BUILT_IN, ...nodes.map(({ index, addresses }) => kubeletEntry(index, addresses.fabricIp))],
+    log,
+  );
   await proxy.start();
   const names = new ClusterNames(api);
   const dns = await serveDns(names, CLUSTER_NETWORK.fabricIp, 53);

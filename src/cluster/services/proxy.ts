@@ -19,11 +19,13 @@ const DEBOUNCE_MS = 20;
 /** And at most this often, however many come. */
 const MIN_INTERVAL_MS = 200;
 
-/** Backends that are there before any Service object tells of them. */
-const BUILT_IN: Pick<
+type BuiltIn = Pick<
   ServicePort,
   "namespace" | "name" | "protocol" | "port" | "addresses" | "backends" | "affinity"
->[] = [
+>;
+
+/** Backends that are there before any Service object tells of them. */
+export const BUILT_IN: BuiltIn[] = [
   ["tcp", 53] as const,
   ["udp", 53] as const,
 ].map(([protocol, port]) => ({
@@ -36,11 +38,20 @@ BUILT_IN.push({
   ...{ backends: [{ ip: CLUSTER_NETWORK.fabricIp, port: CLUSTER_NETWORK.apiPort }] },
 });
 
+/** A node's kubelet at the node's address; the engine answers in its place. */
+export function kubeletEntry(index: number, nodeIp: string): BuiltIn {
+  const { fabricIp, kubeletPort } = CLUSTER_NETWORK;
+  return {
+    ...{ namespace: "kube-system", name: `kubelet-${index}`, protocol: "tcp", port: kubeletPort, affinity: false },
+    ...{ addresses: [nodeIp], backends: [{ ip: fabricIp, port: kubeletPort + index }] },
+  };
+}
+
 /** Adds the built-in entries whose address and port no Service with backends has. */
-export function withBuiltIn(table: ServicePort[]): ServicePort[] {
+export function withBuiltIn(table: ServicePort[], builtIn: readonly BuiltIn[] = BUILT_IN): ServicePort[] {
   const key = (one: ServicePort) => `${one.addresses[0]}/${one.protocol}/${one.port}`;
   const served = new Set(table.filter((one) => one.backends.length > 0).map(key));
-  const missing = BUILT_IN.filter((one) => !served.has(key(one)));
+  const missing = builtIn.filter((one) => !served.has(key(one)));
   const replaced = new Set(missing.map(key));
   return [...missing, ...table.filter((one) => !replaced.has(key(one)))];
 }
@@ -52,6 +63,7 @@ export class ServiceProxy {
   /** Pods with host ports only. */
   readonly #pods = new Map<string, KubeObject>();
   readonly #places: ProxyPlace[];
+  readonly #builtIn: readonly BuiltIn[];
   readonly #log: Logger;
   readonly #applied = new Map<string, string>();
   readonly #unwatch: (() => void)[];
@@ -60,8 +72,9 @@ export class ServiceProxy {
   #again = false;
   #stopped = false;
 
-  constructor(api: ClusterApi, places: ProxyPlace[], log: Logger) {
+  constructor(api: ClusterApi, places: ProxyPlace[], builtIn: readonly BuiltIn[], log: Logger) {
     this.#places = places;
+    this.#builtIn = builtIn;
     this.#log = log;
     const keep = (store: Map<string, KubeObject>) => (type: string, object: KubeObject) => {
       const key = `${object.metadata.namespace}/${object.metadata.name}`;
@@ -105,7 +118,7 @@ export class ServiceProxy {
   }
 
   async #apply(strict: boolean): Promise<void> {
-    const table = withBuiltIn(serviceTable(this.#services.values(), this.#slices.values()));
+    const table = withBuiltIn(serviceTable(this.#services.values(), this.#slices.values()), this.#builtIn);
     const ports: HostPort[] = hostPorts(this.#pods.values());
     await Promise.all(this.#places.map(async (place) => {
       const own = ports.filter(({ node }) => node === place.name);

@@ -20,6 +20,25 @@ Deno.test("metrics.k8s.io is discovered, and tells what the pods of a selector u
   assert.equal((await test.call("DELETE", `${pods}/p`)).code, 405);
 });
 
+Deno.test("a node's kubelet tells who may read nodes/metrics what its containers use", async () => {
+  await using test = await TestServer.start();
+  runningPod(test, "p");
+  const port = test.kubeletPort;
+  const { code, text } = await test.call("GET", "/metrics/cadvisor", { port });
+  assert.equal(code, 200, text);
+  assert.match(
+    text,
+    /^container_cpu_usage_seconds_total\{container="c",.*namespace="default",pod="p",cpu="total"\} 1.5$/m,
+  );
+  assert.match(text, /^container_memory_working_set_bytes\{container="c",.*pod="p"\} 3145728$/m);
+  assert.match((await test.call("GET", "/metrics", { port })).text, /^kubelet_running_pods 1$/m);
+  assert.equal((await test.call("GET", "/healthz", { port, token: null })).code, 200);
+  assert.equal((await test.call("GET", "/metrics/cadvisor", { port, token: null })).code, 403);
+  assert.equal((await test.call("GET", "/metrics", { port, token: "wrong" })).code, 401);
+  assert.equal((await test.call("GET", "/pods", { port })).code, 404);
+  assert.equal((await test.call("POST", "/metrics", { port })).code, 405);
+});
+
 Deno.test("a HorizontalPodAutoscaler is the same object in autoscaling/v1 and v2", async () => {
   await using test = await TestServer.start();
   const path = (version: string) => `/apis/autoscaling/${version}/namespaces/default/horizontalpodautoscalers`;

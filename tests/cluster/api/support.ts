@@ -34,6 +34,8 @@ export interface RequestOptions {
   headers?: Record<string, string>;
   /** Bearer token; the administrator's unless given, none for null. */
   token?: string | null;
+  /** The API's unless given. */
+  port?: number;
 }
 
 /** A server of its own in a temporary directory, and a plain HTTPS client for it. */
@@ -43,6 +45,8 @@ export class TestServer implements AsyncDisposable {
     readonly dir: string,
     readonly port: number,
     readonly backend: FakeBackend,
+    /** Where it answers as the kubelet of `node-0`. */
+    readonly kubeletPort: number,
   ) {}
 
   static async start(options: { now?: () => number } = {}): Promise<TestServer> {
@@ -50,14 +54,15 @@ export class TestServer implements AsyncDisposable {
     const backend = new FakeBackend();
     const server = await startApiServer({
       dataDir: dir,
-      listen: [{ hostname: "127.0.0.1", port: 0 }],
+      listen: [{ hostname: "127.0.0.1", port: 0 }, { hostname: "127.0.0.1", port: 0, kubelet: "node-0" }],
       log: new Logger("apiserver", { levels: new LogLevels("off") }),
       backend,
       clock: options.now ? { now: options.now } : undefined,
     });
     const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "default", namespace: "default" } };
     server.api.create(SERVICE_ACCOUNTS, account);
-    return new TestServer(server, dir, (server.addresses[0] as { port: number }).port, backend);
+    const [api, kubelet] = server.addresses as { port: number }[];
+    return new TestServer(server, dir, api.port, backend, kubelet.port);
   }
 
   get api(): ApiServer["api"] {
@@ -76,7 +81,7 @@ export class TestServer implements AsyncDisposable {
   open(
     method: string,
     path: string,
-    { body, type, headers = {}, token = this.server.adminToken }: RequestOptions = {},
+    { body, type, headers = {}, token = this.server.adminToken, port = this.port }: RequestOptions = {},
   ): Promise<IncomingMessage> {
     const payload = body === undefined
       ? undefined
@@ -87,7 +92,7 @@ export class TestServer implements AsyncDisposable {
       const request = httpsRequest(
         {
           host: "127.0.0.1",
-          port: this.port,
+          port,
           method,
           path,
           ca: this.caPem,
@@ -246,7 +251,7 @@ export class FakeBackend implements PodBackend {
   }
 
   usage(): PodUsage[] {
-    const containers = [{ name: "c", cpuNanocores: 2_500_000, memoryBytes: 3 << 20 }];
+    const containers = [{ name: "c", cpuNanocores: 2_500_000, cpuSeconds: 1.5, memoryBytes: 3 << 20 }];
     return [{ namespace: "default", pod: "p", node: "node-0", atMs: 0, windowMs: 15_000, containers }];
   }
 

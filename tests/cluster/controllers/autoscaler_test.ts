@@ -12,7 +12,7 @@ const pod = (name: string, request?: string): KubeObject => ({
 });
 const used = (name: string, millicores: number): PodUsage => ({
   ...{ namespace: "default", pod: name, node: "n", atMs: 0, windowMs: 15_000 },
-  containers: [{ name: "c", cpuNanocores: millicores * 1e6, memoryBytes: 64 << 20 }],
+  containers: [{ name: "c", cpuNanocores: millicores * 1e6, cpuSeconds: 1, memoryBytes: 64 << 20 }],
 });
 const cpu = (target: object) => ({ type: "Resource", resource: { name: "cpu", target } });
 

@@ -544,6 +544,7 @@ export const SCENARIOS: Record<string, (lab: Lab) => Promise<void>> = {
       const [worker, idle] = ["busy", "idle"].map((name) => usage!.containers.find((one) => one.name === name)!);
       assert.ok(worker.memoryBytes > 0 && worker.memoryBytes < 64 << 20, `${worker.memoryBytes}`);
       assert.ok(worker.cpuNanocores > idle.cpuNanocores, `${worker.cpuNanocores} ${idle.cpuNanocores}`);
+      assert.ok(worker.cpuSeconds > idle.cpuSeconds, `${worker.cpuSeconds} ${idle.cpuSeconds}`);
     });
     lab.delete("worker", 0);
   },

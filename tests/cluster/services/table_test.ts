@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { KubeObject } from "../../../src/cluster/contracts.ts";
 import { renderRules } from "../../../src/cluster/services/nft.ts";
-import { withBuiltIn } from "../../../src/cluster/services/proxy.ts";
+import { BUILT_IN, kubeletEntry, withBuiltIn } from "../../../src/cluster/services/proxy.ts";
 import { hostPorts, type ServicePort, serviceTable } from "../../../src/cluster/services/table.ts";
 import { service, slice } from "./objects.ts";
 
@@ -92,6 +92,10 @@ Deno.test("withBuiltIn() makes DNS and the API server reachable until their Serv
     table.map((one) => `${one.addresses[0]}/${one.protocol}/${one.port} ${one.backends[0]?.ip}`);
   const standard = ["10.96.0.10/tcp/53 172.18.0.1", "10.96.0.10/udp/53 172.18.0.1", "10.96.0.1/tcp/443 172.18.0.1"];
   assert.deepEqual(lines(withBuiltIn([])), standard);
+  assert.deepEqual(lines(withBuiltIn([], [...BUILT_IN, kubeletEntry(1, "172.18.0.3")])), [
+    ...standard,
+    "172.18.0.3/tcp/10250 172.18.0.1",
+  ]);
   const empty = serviceTable([{ ...service("kubernetes", { clusterIP: "10.96.0.1", ports: [{ port: 443 }] }) }], []);
   assert.deepEqual(lines(withBuiltIn(empty)), standard);
   const own = serviceTable(

@@ -4,6 +4,7 @@ import { MeshError } from "../../../core/errors.ts";
 import type { ClusterPki } from "../auth/pki.ts";
 import type { ListenAddress } from "../server.ts";
 import { type Gateway, handleRequest } from "./gateway.ts";
+import { handleKubeletRequest } from "./kubelet.ts";
 import { handleUpgrade } from "./upgrades.ts";
 
 export type ListenErrorCode = "API_LISTEN_FAILED";
@@ -42,8 +43,16 @@ export async function listenHttps(gateway: Gateway, pki: ClusterPki, listen: Lis
       server.headersTimeout = HEADERS_TIMEOUT_MS;
       server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
       server.requestTimeout = 0;
-      server.on("request", (request, response) => void handleRequest(gateway, request, response));
+      const kubelet = "path" in address ? undefined : address.kubelet;
+      server.on(
+        "request",
+        (request, response) =>
+          void (kubelet === undefined
+            ? handleRequest(gateway, request, response)
+            : handleKubeletRequest(gateway, kubelet, request, response)),
+      );
       server.on("upgrade", (request, socket, head) => {
+        if (kubelet !== undefined) return void socket.destroy();
         upgraded.add(socket);
         socket.on("close", () => upgraded.delete(socket));
         handleUpgrade(gateway, request, socket, head);
