@@ -102,6 +102,8 @@ Deno.test("parseLocalXds() reads workloads, services and policies, and configDum
   assert.equal(dump.workloads[0].protocol, "HBONE");
   assert.equal(dump.workloads[0].status, "Healthy");
   assert.equal(dump.workloads[0].waypoint.destination, "net/10.0.0.9");
+  // Kiali reads a list here, as ztunnel writes it.
+  assert.deepEqual(dump.workloads[0].services, ["default/web.default.svc.cluster.local"]);
   assert.deepEqual(dump.services[0].vips, ["/10.96.0.1", "/10.96.0.2"]);
   assert.deepEqual(dump.services[0].cidrVips, ["/10.97.0.0/16"]);
   assert.equal(dump.services[0].endpoints["c//Pod/default/web"].port["80"], 8080);

@@ -38,7 +38,7 @@ function gateway(one: GatewayAddress | undefined): unknown {
   const { destination } = one;
   return {
     destination: "hostname" in destination
-      ? destination.hostname
+      ? `${destination.hostname.namespace}/${destination.hostname.hostname}`
       : `${destination.address.network}/${destination.address.address}`,
     hboneMtlsPort: one.hboneMtlsPort,
   };
@@ -69,7 +69,7 @@ function workload(one: Workload): Record<string, unknown> {
     status: titled(one.status),
     clusterId: one.clusterId,
     locality: one.locality ?? {},
-    services: Object.fromEntries([...one.services].map(([key, list]) => [key, ports(list)])),
+    services: [...one.services.keys()],
     capacity: one.capacity,
   };
 }
@@ -107,11 +107,13 @@ function service(state: MeshState, one: Service): Record<string, unknown> {
       mode: titled(balancing.mode),
       healthPolicy: balancing.healthPolicy === "ALLOW_ALL" ? "AllowAll" : "OnlyHealthy",
     },
-    ipFamilies: one.ipFamilies === "AUTOMATIC" ? undefined : one.ipFamilies,
+    ipFamilies: IP_FAMILIES[one.ipFamilies],
     canonical: one.canonical,
     visibility: titled(one.visibility),
   };
 }
+
+const IP_FAMILIES = { AUTOMATIC: undefined, IPV4_ONLY: "IPv4", IPV6_ONLY: "IPv6", DUAL: "Dual" } as const;
 
 const SCOPES = { GLOBAL: "Global", NAMESPACE: "Namespace", WORKLOAD_SELECTOR: "WorkloadSelector" } as const;
 
