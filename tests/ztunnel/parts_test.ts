@@ -213,7 +213,7 @@ Deno.test("readiness lists what is pending; stats speak both formats", async () 
   registry.counter("a_total", "a").with().inc();
   const stats = statsHandler(registry);
   const plain = stats(new Request("http://x/stats/prometheus"));
-  assert.equal(plain.headers.get("content-type"), "text/plain");
+  assert.equal(plain.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
   assert.match(await plain.text(), /# TYPE a_total counter\na_total 1\n/);
   const open = stats(
     new Request("http://x/metrics", { headers: { accept: "application/openmetrics-text;version=1.0.0" } }),
