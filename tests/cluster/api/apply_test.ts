@@ -131,6 +131,25 @@ Deno.test("apply refuses to change what others own, names them, and takes it by 
   );
 });
 
+Deno.test("kubectl's apply takes over what kubectl's client applied and nobody has changed since", async () => {
+  await using test = await TestServer.start();
+  const apply = (object: unknown, fieldManager: string) =>
+    test.api.patch(DEPLOYMENTS, "default", "web", "apply", object, { fieldManager });
+  const applied = config();
+  applied.metadata.annotations = { "kubectl.kubernetes.io/last-applied-configuration": JSON.stringify(applied) };
+  test.api.create(DEPLOYMENTS, applied, { fieldManager: "kubectl-client-side-apply" });
+  const wanted = config({ replicas: 3 });
+  wanted.spec.template.spec.containers[0].image = "nginx:2";
+  assert.throws(() => apply(wanted, "somebody"), { code: 409 });
+  assert.equal(apply(wanted, "kubectl").spec.replicas, 3);
+  // What a third has changed since is not the client's any more.
+  test.api.patch(DEPLOYMENTS, "default", "web", "merge", { spec: { replicas: 9 } }, { fieldManager: "scaler" });
+  assert.throws(() => apply(config({ replicas: 4 }), "kubectl"), {
+    code: 409,
+    message: 'Apply failed with 1 conflict: conflict with "scaler" using apps/v1: .spec.replicas',
+  });
+});
+
 Deno.test("writes of the cluster's own parts take over what they change", async () => {
   await using test = await TestServer.start();
   test.api.patch(DEPLOYMENTS, "default", "web", "apply", config(), { fieldManager: "me" });

@@ -11,6 +11,15 @@ import { type FieldSet, showPath } from "./fields.ts";
 import { compareFields, decodeManagers, type Manager, ownedFields, ownershipSchema, sameManager } from "./managed.ts";
 import { mergeConfiguration, removeFields } from "./merge.ts";
 
+/** The manager of `kubectl apply --server-side`. */
+const KUBECTL = "kubectl";
+
+/** Fields that another manager owns and that would change. */
+interface Conflict {
+  readonly manager: Manager;
+  readonly paths: string[];
+}
+
 /**
  * Server-side apply: merges a configuration into the live object, removes what this manager applied before and no longer
  * does, and refuses to change what others own unless forced.
@@ -81,7 +90,10 @@ export function applyConfiguration(
     paths: [...manager.fields].filter((path) => changed.has(path)),
   }))
     .filter(({ paths }) => paths.length > 0);
-  if (conflicts.length > 0 && !context.force) throw conflictError(conflicts);
+  if (conflicts.length > 0 && !context.force) {
+    const left = self.manager === KUBECTL ? withoutLastApplied(conflicts, type, version, live, subresource) : conflicts;
+    if (left.length > 0) throw conflictError(left);
+  }
   for (const manager of others) {
     for (const path of changed) manager.fields.delete(path);
     for (const path of removed) manager.fields.delete(path);
@@ -95,7 +107,49 @@ export function applyConfiguration(
   return core.replace(type, version, old, next, context, subresource, [...others, own]);
 }
 
-function conflictError(conflicts: { manager: Manager; paths: string[] }[]): ApiError {
+/**
+ * The conflicts that are left when `kubectl apply --server-side` takes over what `kubectl apply` applied before: the fields of
+ * the last-applied annotation that still have the values that it says.
+ */
+function withoutLastApplied(
+  conflicts: readonly Conflict[],
+  type: ResourceType,
+  version: TypeVersion,
+  live: KubeObject,
+  subresource: string | undefined,
+): Conflict[] {
+  const last = lastApplied(live);
+  if (last?.apiVersion !== groupVersion(type.group, version.name)) return [...conflicts];
+  const applied = ownedFields(type, version, sorted(last), subresource);
+  const now = ownedFields(type, version, sorted(live), subresource);
+  return conflicts.flatMap(({ manager, paths }) => {
+    const left = paths.filter((path) => !applied.has(path) || applied.get(path) !== now.get(path));
+    return left.length > 0 ? [{ manager, paths: left }] : [];
+  });
+}
+
+function lastApplied(live: KubeObject): Record<string, unknown> | undefined {
+  const text = live.metadata.annotations?.["kubectl.kubernetes.io/last-applied-configuration"];
+  if (text === undefined) return undefined;
+  try {
+    const value = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    // Whoever wrote that annotation was not kubectl: nothing is taken over.
+    return undefined;
+  }
+}
+
+/** The same value with the keys of its objects in order, so that equal values have equal JSON. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1).map(([key, item]) => [key, sorted(item)]),
+  );
+}
+
+function conflictError(conflicts: readonly Conflict[]): ApiError {
   const causes = conflicts.flatMap(({ manager, paths }) =>
     paths.map((path) => ({
       reason: "FieldManagerConflict",
