@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { parse } from "yaml";
-import { type Journey, meshPods } from "./steps.ts";
+import { applyDefinitions, deleteDefinitions, deleteSamples, type Journey, meshPods } from "./steps.ts";
 
 const LISTENERS = `ADDRESS PORT  MATCH DESTINATION
         0     ALL   Cluster: connect_originate
@@ -8,9 +8,19 @@ const LISTENERS = `ADDRESS PORT  MATCH DESTINATION
 0.0.0.0 15090 ALL   Inline Route: /stats/prometheus*
 `;
 
+const V0_6_2 = "gatewayclasses gateways grpcroutes httproutes referencegrants tcproutes tlsroutes udproutes".split(" ");
+
 /** S1, the cluster's side: an ingress gateway with a fixed internal address, whose ports are closed until a Gateway exists. */
-export const azureInternalGateway: Journey = async (shell) => {
+export const azureInternalGateway: Journey = async (shell, releases) => {
   await shell.type("kubectl get nodes -o wide", /control-plane.*Ready/);
+  await shell.type("kubectl get ns", /^default\s+Active/m);
+  const created = await applyDefinitions(shell, releases["v0.6.2"]);
+  if (releases["v0.6.2"].release === "v0.6.2") {
+    assert.deepEqual(
+      created,
+      V0_6_2.map((name) => `customresourcedefinition.apiextensions.k8s.io/${name}.gateway.networking.k8s.io created`),
+    );
+  }
   const before = await shell.run("istioctl version");
   assert.equal(before.code, 0);
   assert.match(before.stdout + before.stderr, /no running Istio pods in namespace "istio-system"/);
@@ -83,10 +93,15 @@ export const azureInternalGateway: Journey = async (shell) => {
   for (const url of ["http://10.224.0.180/", "https://10.224.0.180/", "http://istio-ingressgateway.istio-system/"]) {
     assert.match((await shell.run(status(url))).stdout, /^000 exit 7/, url);
   }
-  await shell.type("kubectl delete -f manifests/samples/sleep/sleep.yaml --wait");
+};
+
+/** S1's clean-up, and that of what was typed after it. */
+export const azureCleanUp: Journey = async (shell, releases) => {
   await shell.type("istioctl uninstall -y --purge");
   await shell.until("kubectl get pods -n istio-system 2>&1", /No resources found/);
   const gone = await shell.run("kubectl get istiooperators -n istio-system");
   assert.notEqual(gone.code, 0);
   assert.match(gone.stderr, /istiooperators/);
+  await deleteSamples(shell);
+  await deleteDefinitions(shell, releases["v0.6.2"]);
 };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { gatewayApiDefinitions } from "../../../manifests/crds/gateway_api/mod.ts";
 import {
+  applyDefinitions,
   BOOKINFO,
   deploySamples,
   enrol,
@@ -50,7 +50,7 @@ spec:
         methods: ["GET"]`;
 
 /** S0 whole: the Gateway API's definitions come after the control plane, then Bookinfo, its gateway, L4 and L7 policy. */
-export const eksBookinfo: Journey = async (shell) => {
+export const eksBookinfo: Journey = async (shell, releases) => {
   await shell.type("istioctl version", /client version: /);
   await shell.type(
     `istioctl install --set profile=ambient --set "components.ingressGateways[0].enabled=true" --set "components.ingressGateways[0].name=istio-ingressgateway" --skip-confirmation`,
@@ -58,12 +58,7 @@ export const eksBookinfo: Journey = async (shell) => {
   );
   await shell.type("istioctl verify-install");
   await meshPods(shell, { istiod: 1, ztunnel: 2, "istio-cni-node": 2, "istio-ingressgateway": 1 });
-  const list = { apiVersion: "v1", kind: "List", items: gatewayApiDefinitions() };
-  const definitions = shell.file("gateway-api.json", JSON.stringify(list));
-  await shell.type(
-    `kubectl get crd gateways.gateway.networking.k8s.io &> /dev/null || { cat ${definitions} | kubectl apply -f -; }`,
-    /^(.*httproutes.gateway.networking.k8s.io created.*)?$/s,
-  );
+  await applyDefinitions(shell, releases["v1.1.0"]);
   await deploySamples(shell);
   await shell.until(
     `kubectl apply -f ${BOOKINFO}/gateway-api/bookinfo-gateway.yaml`,

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import type { Definitions } from "../../support/gateway_api_release.ts";
 import type { UserShell } from "../../support/user_shell.ts";
 import {
+  applyDefinitions,
   BOOKINFO,
+  deleteDefinitions,
+  deleteSamples,
   deploySamples,
   enrol,
   type Journey,
@@ -54,8 +58,8 @@ spec:
 const REQUESTS = 200;
 
 /** S3 whole, but for Kiali: L4, L7, a 90/10 split, and the clean-up, with the applications reachable after each step. */
-export const gkeLayers: Journey = async (shell) => {
-  await shell.type("kubectl get crd gateways.gateway.networking.k8s.io");
+export const gkeLayers: Journey = async (shell, releases) => {
+  await applyDefinitions(shell, releases["v1.1.0"]);
   await shell.type("istioctl install --set profile=ambient --skip-confirmation", /Installation complete/);
   await shell.type("kubectl get pods,daemonset -n istio-system", /daemonset.apps\/ztunnel\s+2\s+2\s+2/);
   await meshPods(shell, { istiod: 1, ztunnel: 2, "istio-cni-node": 2 });
@@ -117,11 +121,11 @@ export const gkeLayers: Journey = async (shell) => {
   assert.equal(v1 + v2, REQUESTS);
   assert.ok(v2 >= REQUESTS * 0.03 && v2 <= REQUESTS * 0.18, `${v2} of ${REQUESTS} went to v2`);
 
-  await cleanUp(shell, gateway);
+  await cleanUp(shell, gateway, releases["v1.1.0"]);
 };
 
 /** S3 step 21: in its order, with the applications reachable after each step. */
-async function cleanUp(shell: UserShell, gateway: string): Promise<void> {
+async function cleanUp(shell: UserShell, gateway: string, definitions: Definitions): Promise<void> {
   const direct = () => shell.until(page("sleep", "http://productpage:9080/"), TITLE);
   await shell.type("kubectl label namespace default istio.io/dataplane-mode-");
   await untilCaptured(shell, /^\s*$/);
@@ -141,10 +145,7 @@ async function cleanUp(shell: UserShell, gateway: string): Promise<void> {
     await shell.type(`kubectl delete -f ${BOOKINFO}/${file}`);
   }
   await shell.run("kubectl delete authorizationpolicy productpage-viewer");
-  for (const file of ["bookinfo-versions", "bookinfo"]) {
-    await shell.type(`kubectl delete -f ${BOOKINFO}/platform/kube/${file}.yaml`);
-  }
-  await shell.type("kubectl delete -f manifests/samples/sleep/sleep.yaml -f manifests/samples/sleep/notsleep.yaml");
+  await deleteSamples(shell);
   // What is installed before the mesh may also be taken away, and come back later.
-  await shell.type("kubectl get crd -o name | grep gateway.networking.k8s.io | xargs kubectl delete");
+  await deleteDefinitions(shell, definitions);
 }

@@ -1,23 +1,48 @@
 // Commands that several journeys have in common, as their authors typed them.
 
 import assert from "node:assert/strict";
+import type { Definitions, ReleaseName } from "../../support/gateway_api_release.ts";
 import type { UserShell } from "../../support/user_shell.ts";
 
-export type Journey = (shell: UserShell) => Promise<void>;
+/** The Gateway API's definitions that tutorials name; the bundled ones stand in for those that cannot be downloaded here. */
+export type Releases = Readonly<Record<ReleaseName, Definitions>>;
+
+export type Journey = (shell: UserShell, releases: Releases) => Promise<void>;
 
 export const TITLE = /<title>Simple Bookstore App<\/title>/;
 export const BOOKINFO = "manifests/samples/bookinfo";
 
+const SAMPLES = [
+  `${BOOKINFO}/platform/kube/bookinfo.yaml`,
+  `${BOOKINFO}/platform/kube/bookinfo-versions.yaml`,
+  "manifests/samples/sleep/sleep.yaml",
+  "manifests/samples/sleep/notsleep.yaml",
+];
+
+/** The tutorials' one-liner, but for the address: a folder with the files that they name at GitHub. Returns the lines it printed. */
+export async function applyDefinitions(shell: UserShell, { folder }: Definitions): Promise<string[]> {
+  const printed = await shell.type(
+    `kubectl get crd gateways.gateway.networking.k8s.io &> /dev/null || { kubectl kustomize "${folder}" | kubectl apply -f -; }`,
+    /httproutes\.gateway\.networking\.k8s\.io created/,
+  );
+  return printed.trim().split("\n");
+}
+
+/** S3's way to take them away again. */
+export async function deleteDefinitions(shell: UserShell, { folder }: Definitions): Promise<void> {
+  await shell.type(`kubectl kustomize "${folder}" | kubectl delete -f -`, /httproutes\S+" deleted/);
+}
+
 /** Bookinfo with its versions, sleep and notsleep; waits until they run. */
 export async function deploySamples(shell: UserShell): Promise<void> {
-  const files = [
-    `${BOOKINFO}/platform/kube/bookinfo.yaml`,
-    `${BOOKINFO}/platform/kube/bookinfo-versions.yaml`,
-    "manifests/samples/sleep/sleep.yaml",
-    "manifests/samples/sleep/notsleep.yaml",
-  ];
-  for (const file of files) await shell.type(`kubectl apply -f ${file}`);
+  for (const file of SAMPLES) await shell.type(`kubectl apply -f ${file}`);
   await shell.type("kubectl wait --for=condition=Available deployment --all --timeout=60s");
+}
+
+/** Deletes what `deploySamples` made, in the opposite order; waits until the pods are gone. */
+export async function deleteSamples(shell: UserShell): Promise<void> {
+  for (const file of SAMPLES.toReversed()) await shell.type(`kubectl delete --ignore-not-found -f ${file}`);
+  await shell.type("kubectl wait --for=delete pod --all --timeout=60s");
 }
 
 /** A page from a pod, by curl. */

@@ -3,21 +3,26 @@ import type { Typed, UserShell } from "../../support/user_shell.ts";
 import type { Journey } from "./steps.ts";
 
 const REVIEWS = "http://reviews:9080/reviews/0";
+const HEALTH = "http://reviews:9080/health";
 
 /** What counts as "at once" on a busy machine; the time that was needed is printed. */
 const CHANGE_MS = 10_000;
 
-/** Load from sleep's pod while `work` runs, with connections that are kept and with new ones. */
-async function underLoad(shell: UserShell, work: () => Promise<void>): Promise<void> {
-  const load = (flags: string) =>
+/** Load from sleep's pod while `work` runs, with connections that are kept and with new ones; no request may fail. */
+export async function underLoad(
+  shell: UserShell,
+  work: () => Promise<void>,
+  { kept, anew, count }: { kept: string; anew: string; count: number } = { kept: HEALTH, anew: HEALTH, count: 400 },
+): Promise<void> {
+  const load = (flags: string, url: string) =>
     shell.run(
-      `kubectl exec deploy/sleep -- fortio load -c 4 -qps 40 -n 400 -timeout 10s ${flags} http://reviews:9080/health`,
+      `kubectl exec deploy/sleep -- fortio load -c 4 -qps 40 -n ${count} -timeout 10s ${flags} ${url}`,
     );
-  const loads: Promise<Typed>[] = [load(""), load("-keepalive=false")];
+  const loads: Promise<Typed>[] = [load("", kept), load("-keepalive=false", anew)];
   await work();
   for (const { code, stdout } of await Promise.all(loads)) {
     assert.equal(code, 0, stdout);
-    assert.match(stdout, /^Code 200 : 400 \(100\.0 %\)$/m, stdout);
+    assert.match(stdout, new RegExp(`^Code 200 : ${count} \\(100\\.0 %\\)$`, "m"), stdout);
   }
 }
 
