@@ -55,7 +55,7 @@ export class CompiledCors {
     return preflight && this.#policy.unmatchedPreflights === "IGNORE" ? CorsOutcome.Refused : CorsOutcome.None;
   }
 
-  /** Fields of the answer to a preflight. */
+  /** Fields of the answer to a preflight. Envoy's filter has its turn at that answer too, so it tells `expose` as any other. */
   preflight(head: RequestHead, fields: Fields): void {
     const { allowCredentials, maxAgeSeconds } = this.#policy;
     fields.set(ALLOW_ORIGIN, head.fields.get(ORIGIN)!);
@@ -66,6 +66,7 @@ export class CompiledCors {
     const asked = head.fields.joined(REQUEST_HEADERS) ?? "";
     const headers = this.#headers === "*" && allowCredentials ? asked : this.#headers;
     if (headers !== "") fields.set(ALLOW_HEADERS, headers);
+    if (this.#expose !== "") fields.set(EXPOSE_HEADERS, this.#expose);
     if (maxAgeSeconds !== undefined) fields.set(MAX_AGE, String(maxAgeSeconds));
   }
 

@@ -124,13 +124,17 @@ Deno.test("prune() and applyDefaults() follow the schema down", () => {
       list: { type: "array", items: { type: "object", properties: { n: { type: "integer", default: 1 } } } },
       map: { type: "object", additionalProperties: { type: "object", properties: { v: { type: "string" } } } },
       embedded: { type: "object", "x-kubernetes-embedded-resource": true, properties: { spec: { type: "object" } } },
+      nothing: { type: "array", items: { type: "string" } },
+      maybe: { type: "string", nullable: true },
     },
   };
   const value = {
     open: { anything: { goes: 1 } },
     list: [{ bogus: 1 }],
-    map: { k: { v: "1", w: "2" } },
+    map: { k: { v: "1", w: "2" }, gone: null },
     embedded: { apiVersion: "v1", kind: "X", metadata: { name: "m" }, spec: { x: 1 } },
+    nothing: null,
+    maybe: null,
     extra: true,
   };
   const unknown: string[] = [];
@@ -143,6 +147,7 @@ Deno.test("prune() and applyDefaults() follow the schema down", () => {
     map: { k: { v: "1" } },
     embedded: { apiVersion: "v1", kind: "X", metadata: { name: "m" }, spec: {} },
     kept: { a: "x" },
+    maybe: null,
   });
 });
 

@@ -36,6 +36,10 @@ Deno.test("programOf() finds the program behind known images whatever their regi
   ]);
   assert.deepEqual(start("docker.io/mccutchen/go-httpbin:v2.15.0"), [...SELF, "sample", "httpbin", "--port", "8080"]);
   assert.deepEqual(start("kennethreitz/httpbin"), [...SELF, "sample", "httpbin", "--port", "80"]);
+  for (const name of ["echo-basic", "echo-advanced"]) {
+    assert.deepEqual(start(`registry.k8s.io/gateway-api/${name}:v1.5.1`), [...SELF, "sample", name]);
+    assert.deepEqual(start(`gcr.io/k8s-staging-gateway-api/${name}`), [...SELF, "sample", name]);
+  }
   assert.deepEqual(start("busybox"), ["/bin/sh"]);
   assert.deepEqual(start("registry.k8s.io/pause:3.9"), ["sleep", "infinity"]);
   assert.equal(start("curlimages/curl")[0], "/bin/sh");

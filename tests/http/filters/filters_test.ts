@@ -309,10 +309,12 @@ Deno.test("CORS: origins and preflights", () => {
     "access-control-allow-credentials: true",
     "access-control-allow-methods: GET,PUT",
     "access-control-allow-headers: x-a,x-b",
+    "access-control-expose-headers: x-e",
     "access-control-max-age: 60",
   ]);
   const star = new Fields();
-  new CompiledCors({ ...CORS, allowMethods: ["*"], allowHeaders: ["*"], maxAgeSeconds: undefined }).preflight(
+  const open = { ...CORS, allowMethods: ["*"], allowHeaders: ["*"], exposeHeaders: [], maxAgeSeconds: undefined };
+  new CompiledCors(open).preflight(
     head({ method: "OPTIONS" }, ["origin", "https://a.com"], ["access-control-request-method", "PUT"], [
       "access-control-request-headers",
       "x-q",

@@ -52,7 +52,7 @@ export function prune(schema: Schema, value: unknown, path: string, unknown: str
   }
 }
 
-/** Fills in the defaults of absent fields, in place; nulls of fields that take none count as absent where a default is. */
+/** Fills in the defaults of absent fields, in place; a null in a field that takes none counts as absent, and goes. */
 export function applyDefaults(schema: Schema, value: unknown): void {
   if (Array.isArray(value)) {
     if (schema.items) { for (const item of value) applyDefaults(schema.items, item); }
@@ -61,15 +61,15 @@ export function applyDefaults(schema: Schema, value: unknown): void {
   if (typeof value !== "object" || value === null) return;
   const record = value as Record<string, unknown>;
   for (const [key, inner] of Object.entries(schema.properties ?? {})) {
-    const absent = record[key] === undefined || (record[key] === null && !inner.nullable);
-    if (absent && inner.default !== undefined) record[key] = structuredClone(inner.default);
+    if (record[key] === null && !inner.nullable) delete record[key];
+    if (record[key] === undefined && inner.default !== undefined) record[key] = structuredClone(inner.default);
     if (record[key] !== undefined) applyDefaults(inner, record[key]);
   }
   if (typeof schema.additionalProperties === "object") {
     for (const key of Object.keys(record)) {
-      if (!schema.properties || !Object.hasOwn(schema.properties, key)) {
-        applyDefaults(schema.additionalProperties, record[key]);
-      }
+      if (schema.properties && Object.hasOwn(schema.properties, key)) continue;
+      if (record[key] === null && !schema.additionalProperties.nullable) delete record[key];
+      else applyDefaults(schema.additionalProperties, record[key]);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { Metadata, Server, type ServerCredentials, type ServiceDefinition } from "@grpc/grpc-js";
+import { type Metadata, Server, type ServerCredentials, type ServiceDefinition } from "@grpc/grpc-js";
 
 type Bytes = Uint8Array;
 
