@@ -39,6 +39,10 @@ const ROLES: Record<string, { summary: string; hidden?: true; load: () => Promis
     summary: "Run an L7 proxy: waypoint, ingress or egress gateway",
     load: () => import("./src/roles/waypoint.ts"),
   },
+  console: {
+    summary: "Serve a live graph of the mesh for browsers",
+    load: () => import("./src/roles/console.ts"),
+  },
   proxy: { summary: "", hidden: true, load: () => import("./src/roles/proxy_alias.ts") },
   "cluster-engine": { summary: "", hidden: true, load: () => import("./src/roles/cluster_engine.ts") },
   "warm-up": { summary: "", hidden: true, load: () => import("./src/roles/warm_up.ts") },

@@ -19,6 +19,7 @@ const ORDER = [
   "redirect",
   "proxy",
   "http",
+  "console",
   "cluster",
   "roles",
 ];
@@ -32,7 +33,7 @@ const FORBIDDEN: [from: string[], to: string][] = [
 ];
 
 /** Roles whose process must never load the embedded cluster. */
-const MESH_ROLES = ["istiod", "ztunnel", "cni", "waypoint", "ctl"];
+const MESH_ROLES = ["istiod", "ztunnel", "cni", "waypoint", "console", "ctl"];
 
 interface Edge {
   file: string;

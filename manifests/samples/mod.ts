@@ -1,5 +1,7 @@
 // The sample applications, as text that is part of the executable: the files beside this one are the ones users apply.
 
+import kiali from "./addons/kiali.yaml" with { type: "text" };
+import prometheus from "./addons/prometheus.yaml" with { type: "text" };
 import apiGateway from "./bookinfo/gateway-api/bookinfo-gateway.yaml" with { type: "text" };
 import routeReviews50V3 from "./bookinfo/gateway-api/route-reviews-50-v3.yaml" with { type: "text" };
 import routeReviews9010 from "./bookinfo/gateway-api/route-reviews-90-10.yaml" with { type: "text" };
@@ -24,6 +26,8 @@ import sleep from "./sleep/sleep.yaml" with { type: "text" };
 
 /** YAML of each sample by its path under manifests/samples. */
 export const SAMPLES = {
+  "addons/kiali.yaml": kiali,
+  "addons/prometheus.yaml": prometheus,
   "bookinfo/gateway-api/bookinfo-gateway.yaml": apiGateway,
   "bookinfo/gateway-api/route-reviews-50-v3.yaml": routeReviews50V3,
   "bookinfo/gateway-api/route-reviews-90-10.yaml": routeReviews9010,

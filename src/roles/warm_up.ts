@@ -15,6 +15,8 @@ export async function run(): Promise<number> {
     import("./cni.ts"),
     import("./cni/app.ts"),
     import("./cni/plugin.ts"),
+    import("./console.ts"),
+    import("../console/app.ts"),
     import("./sample.ts"),
     ...Object.values(PROGRAMS).map((load) => load()),
   ]);

@@ -226,6 +226,6 @@ Deno.test("every sample file is part of SAMPLES", async () => {
       else if (entry.name.endsWith(".yaml")) found.push(path + entry.name);
     }
   };
-  for (const folder of ["bookinfo/", "httpbin/", "sleep/"]) await walk(folder);
+  for (const folder of ["addons/", "bookinfo/", "httpbin/", "sleep/"]) await walk(folder);
   assert.deepEqual(found.sort(), Object.keys(SAMPLES).sort());
 });

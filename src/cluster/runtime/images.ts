@@ -97,6 +97,7 @@ const KNOWN: Known[] = [
     needs: ["kubectl"],
     program: () => ({ entrypoint: ["kubectl"] }),
   },
+  { repository: /(?:^|\/)kiali$/, example: "kiali/kiali", program: (self) => ({ entrypoint: [...self, "console"] }) },
   {
     repository: /(?:^|\/)prometheus$/,
     example: "prom/prometheus",
@@ -110,7 +111,10 @@ const KNOWN: Known[] = [
 ];
 
 /** Where an image's program is found here, for those that tutorials call by its path. */
-const MOVED: Record<string, string> = { "/usr/bin/fortio": "/opt/ambientd/bin/fortio" };
+const MOVED: Record<string, string> = {
+  "/usr/bin/fortio": "/opt/ambientd/bin/fortio",
+  "/opt/kiali/kiali": "/opt/ambientd/bin/ambientd-console",
+};
 
 /** A command as it can be run here. */
 export function runnable(command: readonly string[]): string[] {

@@ -246,6 +246,7 @@ function wrapper(path: string, { self, selfEnv }: RootFsOptions): void {
     );
   const commands = [
     ["ambientd", self],
+    ["ambientd-console", [...self, "console"]],
     ["fortio", [...self, "sample", "fortio"]],
     ["client", [...self, "sample", "echo-client"]], // of gateway-api/echo-advanced
   ] as const;

@@ -1,0 +1,263 @@
+// Flows and workloads -> the graph of who talks to whom.
+
+import type { ActiveFlow } from "./history.ts";
+import { EdgeSum } from "./edge_sum.ts";
+import type { Flow, Peer } from "./flow.ts";
+import type { Graph, GraphEdge, GraphNode, Grouping } from "./graph_model.ts";
+import type { Objects } from "./objects.ts";
+import { type Membership, type PolicyRef, type WorkloadView, workloadViews } from "./workloads.ts";
+
+export interface GraphOptions {
+  /** What to show; with whom these talk is shown too. */
+  readonly namespaces: ReadonlySet<string>;
+  readonly grouping: Grouping;
+  /** Workloads without traffic too. */
+  readonly idle: boolean;
+  /** Waypoints as nodes of their own, not as a mark on what passes them. */
+  readonly waypoints: boolean;
+  /** The time that the counts are of. */
+  readonly seconds: number;
+}
+
+/** More cannot be read, let alone drawn. */
+export const MAX_NODES = 400, MAX_EDGES = 2_000;
+
+const OUTSIDE_SOURCE = "outside:source", OUTSIDE_TARGET = "outside:target";
+
+/** A node while the graph is put together. */
+interface Draft {
+  node: GraphNode;
+  busy: boolean;
+}
+
+class Builder {
+  readonly #options: GraphOptions;
+  readonly #workloads: ReadonlyMap<string, WorkloadView>;
+  /** Nodes of the workloads behind each Service. */
+  readonly #behind = new Map<string, Set<string>>();
+  readonly #drafts = new Map<string, Draft>();
+  readonly #edges = new Map<string, { source: string; target: string; sum: EdgeSum }>();
+
+  constructor(objects: Objects, options: GraphOptions) {
+    this.#options = options;
+    this.#workloads = workloadViews(objects);
+    for (const view of this.#workloads.values()) {
+      const id = this.#workloadNode(view);
+      for (const service of view.services) {
+        const key = `${view.namespace}/${service}`;
+        const nodes = this.#behind.get(key);
+        if (nodes) nodes.add(id);
+        else this.#behind.set(key, new Set([id]));
+      }
+    }
+  }
+
+  /** The node of a workload that runs; made or joined. */
+  #workloadNode(view: WorkloadView): string {
+    const { namespace, name, app, version, proxy } = view, { grouping } = this.#options;
+    const id = nodeId(grouping, namespace, name, app, version, proxy !== undefined);
+    const known = this.#drafts.get(id)?.node;
+    const node: GraphNode = {
+      id,
+      kind: proxy ?? "workload",
+      namespace,
+      name: grouping === "workload" || proxy !== undefined ? name : app,
+      version: grouping === "versioned-app" && proxy === undefined ? version : "",
+      workloads: [...known?.workloads ?? [], name],
+      services: [...new Set([...known?.services ?? [], ...view.services])],
+      serviceAccount: view.serviceAccount,
+      membership: join(known?.membership, view.membership),
+      pods: (known?.pods ?? 0) + view.pods,
+      ready: (known?.ready ?? 0) + view.ready,
+      outOfMesh: (known?.outOfMesh ?? 0) + view.outOfMesh.length,
+      waypoint: known?.waypoint ?? view.waypoint,
+      policies: joinPolicies(known?.policies ?? [], view.policies),
+      idle: true,
+      neighbour: !this.#options.namespaces.has(namespace),
+    };
+    this.#drafts.set(id, { node, busy: false });
+    return id;
+  }
+
+  /** The node of one end of a flow. */
+  #peerNode(peer: Peer, outside: string): string {
+    if (peer.workload === "" && peer.app === "") return this.#plainNode(outside, "outside", "", "outside the mesh");
+    const { namespace } = peer, workload = peer.workload || peer.app, app = peer.app || workload;
+    const view = this.#workloads.get(`${namespace}/${workload}`);
+    const id = nodeId(
+      this.#options.grouping,
+      namespace,
+      workload,
+      view?.app ?? app,
+      view?.version ?? (peer.version || "latest"),
+      view?.proxy !== undefined,
+    );
+    if (this.#drafts.has(id)) return id;
+    // It talked within the window and runs no more.
+    const { grouping } = this.#options;
+    this.#drafts.set(id, {
+      busy: false,
+      node: {
+        ...BARE,
+        id,
+        kind: "workload",
+        namespace,
+        name: grouping === "workload" ? workload : app,
+        version: grouping === "versioned-app" ? peer.version || "latest" : "",
+        workloads: [workload],
+        neighbour: !this.#options.namespaces.has(namespace),
+      },
+    });
+    return id;
+  }
+
+  #plainNode(id: string, kind: "service" | "outside", namespace: string, name: string): string {
+    if (!this.#drafts.has(id)) {
+      const neighbour = kind === "service" && !this.#options.namespaces.has(namespace);
+      this.#drafts.set(id, { busy: false, node: { ...BARE, id, kind, namespace, name, neighbour } });
+    }
+    return id;
+  }
+
+  /** Where a flow went that came to no workload: to what is behind the Service, if that is one node, else to the Service itself. */
+  #serviceNode({ service }: Flow): string | undefined {
+    if (service.name === "") return undefined;
+    const key = `${service.namespace}/${service.name}`;
+    const behind = this.#behind.get(key);
+    if (behind?.size === 1) return [...behind][0];
+    return this.#plainNode(`service:${key}`, "service", service.namespace, service.name);
+  }
+
+  #isWaypoint(peer: Peer): boolean {
+    return this.#workloads.get(`${peer.namespace}/${peer.workload}`)?.proxy === "waypoint";
+  }
+
+  add(active: ActiveFlow): void {
+    const { flow, waypoint } = active;
+    const source = this.#peerNode(flow.source, OUTSIDE_SOURCE);
+    if (flow.protocol === "tcp") return this.#addTcp(active, source);
+    const target = flow.destination.workload === "" && flow.destination.app === ""
+      ? this.#serviceNode(flow)
+      : this.#peerNode(flow.destination, OUTSIDE_TARGET);
+    // Answered by the proxy itself, for want of a route: nobody was called.
+    if (target === undefined) return;
+    if (waypoint === "" || !this.#options.waypoints) return this.#edge(source, target).add(active);
+    const [namespace, workload] = waypoint.split("/");
+    const middle = this.#peerNode({ namespace, workload, app: workload, version: "", principal: "" }, OUTSIDE_TARGET);
+    this.#edge(source, middle).add(active);
+    if (flow.destination.workload !== "") this.#edge(middle, target).add(active);
+  }
+
+  /** Connections to and from a waypoint are the requests that it reports; only those that went wrong are told apart. */
+  #addTcp(active: ActiveFlow, source: string): void {
+    const { flow } = active, { waypoints } = this.#options;
+    const wrong = flow.flags !== "";
+    if (!waypoints && this.#isWaypoint(flow.destination)) {
+      const target = wrong ? this.#serviceNode(flow) : undefined;
+      if (target !== undefined) this.#edge(source, target).add(active);
+      return;
+    }
+    if (!waypoints && !wrong && this.#isWaypoint(flow.source)) return;
+    const known = flow.destination.workload !== "" || flow.destination.app !== "";
+    const target = known ? this.#peerNode(flow.destination, OUTSIDE_TARGET) : this.#serviceNode(flow);
+    this.#edge(source, target ?? this.#peerNode(flow.destination, OUTSIDE_TARGET)).add(active);
+  }
+
+  #edge(source: string, target: string): EdgeSum {
+    const id = `${source} -> ${target}`;
+    let edge = this.#edges.get(id);
+    if (!edge) this.#edges.set(id, edge = { source, target, sum: new EdgeSum() });
+    return edge.sum;
+  }
+
+  build(): Graph {
+    const { namespaces, idle, seconds, waypoints } = this.#options;
+    const edges: GraphEdge[] = [];
+    const inside = (id: string) => {
+      const { node } = this.#drafts.get(id)!;
+      return namespaces.has(node.namespace);
+    };
+    for (const [id, { source, target, sum }] of this.#edges) {
+      if (!inside(source) && !inside(target)) continue;
+      const edge = sum.edge({ id, source, target, seconds, policies: this.#drafts.get(target)!.node.policies });
+      if (edge === undefined) continue;
+      edges.push(edge);
+      this.#drafts.get(source)!.busy = this.#drafts.get(target)!.busy = true;
+    }
+    edges.sort((a, b) => b.rate - a.rate || (a.id < b.id ? -1 : 1));
+    const shown = withShares(edges.slice(0, MAX_EDGES));
+    const nodes = [...this.#drafts.values()].filter(({ node, busy }) =>
+      busy || (idle && namespaces.has(node.namespace) && node.pods > 0 && (waypoints || node.kind !== "waypoint"))
+    ).map(({ node, busy }) => ({ ...node, idle: !busy }));
+    nodes.sort((a, b) => Number(a.idle) - Number(b.idle) || (a.id < b.id ? -1 : 1));
+    const kept = new Set(nodes.slice(0, MAX_NODES).map(({ id }) => id));
+    return {
+      nodes: nodes.slice(0, MAX_NODES),
+      edges: shown.filter(({ source, target }) => kept.has(source) && kept.has(target)),
+      truncated: nodes.length > MAX_NODES || edges.length > MAX_EDGES,
+    };
+  }
+}
+
+/** How each source's traffic to one Service is divided: what a weighted route has done. */
+function withShares(edges: readonly GraphEdge[]): GraphEdge[] {
+  const totals = new Map<string, { rate: number; edges: number }>();
+  const keyOf = ({ source, services }: GraphEdge) => services.length === 0 ? undefined : `${source} ${services[0]}`;
+  for (const edge of edges) {
+    const key = keyOf(edge);
+    if (key === undefined) continue;
+    const total = totals.get(key) ?? { rate: 0, edges: 0 };
+    totals.set(key, { rate: total.rate + edge.rate, edges: total.edges + 1 });
+  }
+  return edges.map((edge) => {
+    const total = totals.get(keyOf(edge) ?? "");
+    return total && total.edges > 1 && total.rate > 0 ? { ...edge, share: edge.rate / total.rate } : edge;
+  });
+}
+
+const BARE: GraphNode = {
+  id: "",
+  kind: "outside",
+  namespace: "",
+  name: "",
+  version: "",
+  workloads: [],
+  services: [],
+  serviceAccount: "",
+  membership: "unknown",
+  pods: 0,
+  ready: 0,
+  outOfMesh: 0,
+  waypoint: undefined,
+  policies: [],
+  idle: true,
+  neighbour: false,
+};
+
+function nodeId(
+  grouping: Grouping,
+  namespace: string,
+  workload: string,
+  app: string,
+  version: string,
+  proxy: boolean,
+): string {
+  if (grouping === "workload" || proxy) return `workload:${namespace}/${workload}`;
+  return grouping === "app" ? `app:${namespace}/${app}` : `app:${namespace}/${app}/${version}`;
+}
+
+function join(known: Membership | "unknown" | undefined, next: Membership): Membership | "unknown" {
+  return known === undefined || known === next ? next : "part";
+}
+
+function joinPolicies(known: readonly PolicyRef[], next: readonly PolicyRef[]): PolicyRef[] {
+  const names = new Set(known.map(({ namespace, name }) => `${namespace}/${name}`));
+  return [...known, ...next.filter(({ namespace, name }) => !names.has(`${namespace}/${name}`))];
+}
+
+/** Who talked to whom, of what was counted in one window. */
+export function buildGraph(flows: readonly ActiveFlow[], objects: Objects, options: GraphOptions): Graph {
+  const builder = new Builder(objects, options);
+  for (const flow of flows) builder.add(flow);
+  return builder.build();
+}
