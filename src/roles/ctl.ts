@@ -1,18 +1,18 @@
 // `ambientd ctl`: istioctl's commands, flags and habits.
 
-import type { Command } from "commander";
 import { EXIT_USAGE } from "../core/usage.ts";
 import { processStreams, type Streams } from "./ctl/context.ts";
 
 /** Runs one command line; resolves to its exit code. Failures are thrown, to be printed by the caller. */
 export async function run(args: string[], streams: Streams = processStreams()): Promise<number> {
   const { buildProgram } = await import("./ctl/program.ts");
+  const { normalizeArgs } = await import("./ctl/command_line.ts");
   const { flagDefaults } = await import("./ctl/defaults.ts");
   const { CommanderError } = await import("commander");
   let code = 0;
-  const program: Command = buildProgram(streams, await flagDefaults(streams.env), (result) => code = result);
+  const program = buildProgram(streams, await flagDefaults(streams.env), (result) => code = result);
   try {
-    await program.parseAsync(args, { from: "user" });
+    await program.parseAsync(normalizeArgs(program, args), { from: "user" });
   } catch (error) {
     // Commander has printed what is wrong, or the help or version that was asked for.
     if (error instanceof CommanderError) {

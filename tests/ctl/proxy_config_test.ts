@@ -133,6 +133,10 @@ async function withPods(run: (ask: (...args: string[]) => ReturnType<typeof ctl>
   pod("default", WAYPOINT, {}, "istio-proxy", FOR_WAYPOINT);
   pod("istio-system", "ztunnel-x", { app: "ztunnel" }, "istio-proxy", { workloads: [], services: [] });
   pod("default", "reviews-v1", { app: "reviews" }, "reviews", {});
+  kube.put("/api/v1/namespaces/default/pods/pending", {
+    metadata: { name: "pending", namespace: "default" },
+    status: { phase: "Pending" },
+  });
   await run((...args) => ctl(["proxy-config", ...args], { kubeconfig: kube.kubeconfig() }), kube);
 }
 
@@ -204,6 +208,15 @@ const TABLES: [name: string, args: string[], want: string[]][] = [
     "ENDPOINT            STATUS        OUTLIER CHECK     CLUSTER",
     "10.244.0.8:9080     UNHEALTHY     FAILED            outbound|9080|v1|reviews",
   ]],
+  ["clusters by a part of a name", ["c", "--fqdn=example", "--direction=out"], [
+    "SERVICE FQDN       PORT     SUBSET     DIRECTION     TYPE       DESTINATION RULE",
+    "db.example.com     5432     -          outbound      STATIC",
+  ]],
+  ["endpoints of a cluster", ["ep", "--cluster", "OUTBOUND|5432||db"], [
+    "ENDPOINT          STATUS      OUTLIER CHECK     CLUSTER",
+    "10.1.1.1:5432     HEALTHY     OK                outbound|5432||db",
+  ]],
+  ["extensions, of which there are none", ["ec"], ["ECDS NAME     TYPE"]],
   ["secrets", ["s"], [
     "RESOURCE NAME                      TYPE           STATUS     VALID CERT     SERIAL NUMBER     NOT AFTER                    NOT BEFORE",
     "default                            Cert Chain     ACTIVE     true           ff                2120-01-01T00:00:00.000Z     2020-01-01T00:00:00.000Z",
@@ -227,15 +240,27 @@ Deno.test("proxy-config shows a configured gateway in istioctl's columns", async
     }
     await t.step("everything, with headings", async () => {
       const { out } = await ask("all", "configured.istio-system", "--with-headers");
-      for (const title of ["CLUSTER INFO", "LISTENER INFO", "ROUTE INFO", "ENDPOINT INFO", "SECRET INFO"]) {
-        assert.ok(out.includes(title), title);
-      }
+      assert.deepEqual([...out.matchAll(/^------ (.*) INFO ------$/gm)].map(([, title]) => title), [
+        "BOOTSTRAP",
+        "CLUSTER",
+        "LISTENER",
+        "ROUTE",
+        "SECRET",
+        "ENDPOINTS",
+        "ECDS",
+      ]);
+      const { out: filtered } = await ask("all", "configured.istio-system", "--fqdn", "db.", "--port", "5432");
+      assert.match(filtered, /^db\.example\.com +5432/m);
+      assert.doesNotMatch(filtered, /^reviews|:9080/m);
     });
     await t.step("as data", async () => {
       const listeners = JSON.parse((await ask("listener", "configured.istio-system", "-o", "json")).out);
       assert.deepEqual(listeners.map(({ name }: any) => name).sort(), ["db", "http.8080", "shop"]);
       const routes = parse((await ask("route", "configured.istio-system", "-o", "yaml")).out);
       assert.equal(routes[0].virtualHosts[0].routes.length, 2);
+      assert.deepEqual(JSON.parse((await ask("ecds", "configured.istio-system", "-o=json")).out), { ecdsFilters: [] });
+      const { out: short } = await ask("b", "configured.istio-system", "-o=short");
+      assert.match(short, /^Istio Version: 0\.1\.0\nProxy Version: ambientd\/0\.1\.0 \(router\)\nNode: +router~/);
       const { out } = await ask("bootstrap", "configured.istio-system");
       assert.equal(JSON.parse(out).bootstrap.adminAddress, "localhost:15000");
     });
@@ -275,9 +300,17 @@ const REFUSED: [name: string, args: string[], code: number, message: RegExp][] =
   ["no pod", ["secret"], 64, /a pod name, or --file, must be given/],
   ["a pod and a file", ["secret", "a", "-f", "b"], 64, /at most one of/],
   ["an unknown output", ["listener", "a", "-o", "xml"], 1, /--output must be json, yaml or short/],
-  ["a wrong port", ["listener", "a", "--port", "http"], 64, /--port must be a port/],
+  ["a wrong port", ["listener", "a", "--port", "http"], 64, /option '--port <port>' argument 'http' is invalid/],
   ["a wrong type", ["listener", "a", "--type", "UDP"], 64, /--type must be HTTP, TCP or HTTP\+TCP/],
   ["log without a pod", ["log"], 64, /a pod name or a selector must be given/],
+  ["a level and a reset", ["log", "a", "--level", "info", "-r"], 64, /--level cannot be combined with --reset/],
+  ["another output of log", ["log", "a", "-o", "json"], 64, /--output is not applicable/],
+  ["labels that no pod has", ["log", "-l", "app=none"], 1, /no pods match "app=none".*kubectl get pods -A -l app=none/],
+  ["something that is no pod", ["listener", "/x"], 1, /cannot read "\/x" as a pod/],
+  ["a kind without pods", ["listener", "configmap/x"], 1, /cannot use "configmap\/x"/],
+  ["a deployment that is not there", ["listener", "deploy/x.shop"], 1, /deploy "x" not found in namespace "shop"/],
+  ["a pod that does not run", ["listener", "pending"], 1, /is Pending; `kubectl describe pod pending -n default` says/],
+  ["an admin port out of range", ["listener", "a", "--proxy-admin-port=0"], 64, /--proxy-admin-port must be a port/],
 ];
 
 Deno.test("proxy-config explains what it cannot show", async (t) => {

@@ -108,22 +108,33 @@ Deno.test("ctl waypoint against the API server", async (t) => {
     await programmed("waypoint");
     const { code, out, err } = await run("apply", "--enroll-namespace", "--wait");
     assert.equal(code, 0, err);
+    assert.equal(err, "");
     assert.equal(
       out,
-      "✅ waypoint default/waypoint applied\n✅ waypoint default/waypoint is ready!\n" +
+      "⚠️ Warning: namespace is not enrolled in ambient. Consider running " +
+        "`kubectl label namespace default istio.io/dataplane-mode=ambient`\n" +
+        "✅ waypoint default/waypoint applied\n✅ waypoint default/waypoint is ready!\n" +
         '✅ namespace default labeled with "istio.io/use-waypoint: waypoint"\n',
     );
-    assert.match(err, /not enrolled in ambient.*kubectl label namespace default istio\.io\/dataplane-mode=ambient/);
     const namespace = await client.get("v1", "Namespace", undefined, "default");
     assert.equal(namespace!.metadata.labels["istio.io/use-waypoint"], "waypoint");
   });
 
   await t.step("keeps another waypoint of the namespace unless told otherwise", async () => {
-    const kept = await run("apply", "--enroll-namespace", "--name", "second");
-    assert.equal(kept.code, 0);
-    assert.equal(kept.out, "");
-    assert.match(kept.err, /already has a waypoint "waypoint"; use --overwrite/);
+    const before = (await client.get("gateway.networking.k8s.io/v1", "Gateway", "default", "waypoint"))!;
+    // The same one, too: nothing is applied, not even a label that is new.
+    for (const args of [["--for", "all"], ["--name", "second"], ["--name=", "--wait"]]) {
+      const kept = await run("apply", "--enroll-namespace", ...args);
+      assert.equal(kept.code, 0);
+      assert.match(
+        kept.out,
+        /^⚠️ Warning: namespace \(default\) already has an enrolled waypoint, "waypoint", so nothing was applied\. .*--overwrite.*\n$/,
+      );
+      assert.equal(kept.err, "");
+    }
     assert.equal(await client.get("gateway.networking.k8s.io/v1", "Gateway", "default", "second"), undefined);
+    const after = await client.get("gateway.networking.k8s.io/v1", "Gateway", "default", "waypoint");
+    assert.equal(after!.metadata.resourceVersion, before.metadata.resourceVersion);
     const replaced = await run("apply", "--enroll-namespace", "--name", "second", "--overwrite", "--for", "workload");
     assert.match(replaced.out, /labeled with "istio\.io\/use-waypoint: second"/);
   });

@@ -116,9 +116,9 @@ const TABLES: [args: string[], lines: string[]][] = [
   ]],
   [["policies"], ["NAMESPACE POLICY NAME ACTION SCOPE", "default   viewer      Allow  WorkloadSelector"]],
   [["certs", "sleep-1.default"], [
-    "CERTIFICATE NAME                           TYPE STATUS    VALID CERT SERIAL NUMBER NOT AFTER            NOT BEFORE",
-    "spiffe://cluster.local/ns/default/sa/sleep Leaf Available false      ff            2020-01-02T00:00:00Z 2020-01-01T00:00:00Z",
-    "spiffe://cluster.local/ns/default/sa/sleep Root Available true       10            2999-01-01T00:00:00Z 2020-01-01T00:00:00Z",
+    "CERTIFICATE NAME                               TYPE     STATUS        VALID CERT     SERIAL NUMBER     NOT AFTER                NOT BEFORE",
+    "spiffe://cluster.local/ns/default/sa/sleep     Leaf     Available     false          ff                2020-01-02T00:00:00Z     2020-01-01T00:00:00Z",
+    "spiffe://cluster.local/ns/default/sa/sleep     Root     Available     true           10                2999-01-01T00:00:00Z     2020-01-01T00:00:00Z",
   ]],
   [["connections", "deploy/sleep.default"], [
     "WORKLOAD        DIRECTION LOCAL                 REMOTE                  REMOTE TARGET                          PROTOCOL",
@@ -145,9 +145,31 @@ Deno.test("ctl ztunnel-config reads a dump from standard input and prints JSON",
   assert.deepEqual(JSON.parse(out).map(({ name }: any) => name), ["details-1", "sleep-1", "dns-1"]);
 });
 
+Deno.test("ctl ztunnel-config shows certificates that are not there yet", async () => {
+  const { out } = await ctl(["zc", "cert", "-f", "-"], {
+    stdin: JSON.stringify({
+      workloads: [],
+      certificates: [{ identity: "a", state: "Initializing" }, {
+        identity: "b",
+        state: "Unavailable: no CA",
+        certChain: [],
+      }],
+    }),
+  });
+  assert.match(out, /^a +NA +Initializing +false +NA +NA +NA\nb +NA +Unavailable +false +NA +NA +NA$/m);
+});
+
+Deno.test("ctl ztunnel-config connections -o json gives workloads' states, as the dump has them", async () => {
+  const from = async (...args: string[]) =>
+    JSON.parse((await ctl(["zc", "connections", "-o=json", "-f=-", ...args], { stdin: JSON.stringify(DUMP) })).out);
+  assert.deepEqual(await from(), [DUMP.workloadState.x]);
+  assert.deepEqual(await from("--workload-namespace", "other"), []);
+  assert.deepEqual((await from("--direction=inbound"))[0].connections, { inbound: [] });
+});
+
 Deno.test("ctl ztunnel-config all prints five tables under their headings", async () => {
   const { out } = await ctl(["zc", "all", "--with-headers", "-f", "-"], { stdin: JSON.stringify(DUMP) });
-  assert.deepEqual([...out.matchAll(/^(\w+) INFO$/gm)].map(([, title]) => title), [
+  assert.deepEqual([...out.matchAll(/^------ (\w+) INFO ------$/gm)].map(([, title]) => title), [
     "WORKLOAD",
     "SERVICE",
     "POLICY",
@@ -161,18 +183,25 @@ Deno.test("ctl ztunnel-config wants one ztunnel where each has its own", async (
   for (const part of ["certificate", "connections"]) {
     const { code, err } = await ctl(["zc", part], { kubeconfig: kube.kubeconfig() });
     assert.equal(code, 1);
-    assert.match(err, /ztunnel pod name or --node must be set/);
+    assert.match(err, /ztunnel pod name or --node must be set.*: ztunnel-a \(node node-1\), /);
   }
 });
 
 const BROKEN: [name: string, args: string[], message: RegExp][] = [
   ["an unknown pod", ["workload", "nobody.default"], /pods "nobody" not found in namespace "default"/],
-  ["an unknown node", ["workload", "--node", "node-9"], /no running ztunnel pod on node "node-9"/],
+  [
+    "an unknown node",
+    ["workload", "--node", "node-9"],
+    /no running ztunnel pod on node "node-9"; there are some on node-1/,
+  ],
   ["an unknown kind", ["workload", "job/x"], /cannot use "job\/x"/],
   ["an unknown format", ["workload", "-o", "xml"], /--output must be/],
   ["a wrong admin port", ["workload", "--proxy-admin-port", "15999"], /port 15999 of pod.*refused/],
   ["a missing file", ["workload", "-f", "/nowhere.json"], /cannot read "\/nowhere\.json"/],
   ["a wrong direction", ["connections", "--node", "node-1", "--direction", "up"], /--direction must be/],
+  ["a file for log", ["log", "-f", "x.json"], /--file is not applicable to log/],
+  ["a level and a reset", ["log", "--level=info", "-r"], /--level cannot be combined with --reset/],
+  ["another output of log", ["log", "-o", "json"], /--output is not applicable to log/],
   ["an unknown log level", ["log", "ztunnel-a", "--level", "loud"], /"loud" is not a log level/],
 ];
 
@@ -202,5 +231,7 @@ Deno.test("ctl ztunnel-config log shows, sets and resets levels", async () => {
   );
   const set = await ctl(["zc", "log", "ztunnel-a", "--level", "access:debug,warning"], options);
   assert.match(set.out, /current log level is access=debug,warn/);
+  const spelled = await ctl(["zc", "log", "ztunnel-a", "--level", "access=debug,info"], options);
+  assert.match(spelled.out, /current log level is access=debug,info/);
   assert.match((await ctl(["zc", "log", "ztunnel-a", "-r"], options)).out, /current log level is info/);
 });

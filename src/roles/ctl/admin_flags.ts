@@ -13,9 +13,9 @@ const LEVELS: Record<string, string> = {
   off: "off",
 };
 
-/** `level` or `scope:level` as the proxies take it. @throws CommandError */
+/** `level`, `scope:level` or `scope=level` as the proxies take it. @throws CommandError */
 export function levelDirective(text: string): string {
-  const colon = text.lastIndexOf(":");
+  const colon = Math.max(text.lastIndexOf(":"), text.lastIndexOf("="));
   const level = Object.hasOwn(LEVELS, text.slice(colon + 1)) ? LEVELS[text.slice(colon + 1)] : undefined;
   if (!level) {
     throw new CommandError(

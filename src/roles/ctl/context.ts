@@ -1,3 +1,5 @@
+import { describeError } from "../../core/errors.ts";
+import { CommandError } from "../../core/usage.ts";
 import { type Palette, palette, wantsColor } from "../../core/terminal.ts";
 import type { EnvLookup } from "../../core/config.ts";
 import { targetFromEnvironment } from "../../kube/kubeconfig.ts";
@@ -73,6 +75,15 @@ export class CtlContext {
 
   async client(): Promise<KubeClient> {
     return new KubeClient(await this.target(), { timeoutMs: this.flags.kubeclientTimeout });
+  }
+
+  /** The text of a file; "-" is standard input. @throws CommandError */
+  async readInput(name: string): Promise<string> {
+    try {
+      return name === "-" ? await this.streams.readStdin() : await Deno.readTextFile(name);
+    } catch (cause) {
+      throw new CommandError(`cannot read "${name}": ${describeError(cause)}`);
+    }
   }
 
   print(text: string): void {

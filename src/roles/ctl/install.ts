@@ -41,6 +41,16 @@ export function planInstallation(options: Omit<InstallOptions, "wait">): Install
   return resolveInstallation(mergeSpec(options.files ?? [], sets, options.force));
 }
 
+/** What is known of a cluster by its version, laid under what was asked for: GKE keeps CNI plugins in a place of its own. */
+export async function withPlatform<T extends Omit<InstallOptions, "wait">>(client: KubeClient, options: T): Promise<T> {
+  const asked = planInstallation(options).spec.values?.global?.platform;
+  const server = await client.request("GET", "/version");
+  if (asked !== undefined || !/-gke\b/.test(server?.gitVersion ?? "")) return options;
+  const text =
+    "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec: {values: {global: {platform: gke}}}\n";
+  return { ...options, files: [{ name: "the cluster's version", text }, ...(options.files ?? [])] };
+}
+
 /**
  * Installs the mesh, or changes an installed one to what is asked for: the namespace, then everything that pods mention,
  * then the workloads, each step side by side; then waits for all that has to become ready.
@@ -53,9 +63,11 @@ export async function installMesh(
   target: KubeTarget,
   progress: InstallProgress,
 ): Promise<Installation> {
-  const installation = planInstallation(options);
+  planInstallation(options);
   const client = new KubeClient(target);
+  let installation: Installation;
   try {
+    installation = planInstallation(await withPlatform(client, options));
     await install(installation, options, client, progress);
   } finally {
     client.close();

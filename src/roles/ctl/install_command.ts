@@ -1,6 +1,4 @@
 import { parseDurationMs } from "../../core/duration.ts";
-import { describeError } from "../../core/errors.ts";
-import { CommandError } from "../../core/usage.ts";
 import type { CtlContext } from "./context.ts";
 import { installMesh, type InstallOptions, planInstallation } from "./install.ts";
 import type { KubeClient } from "./kube.ts";
@@ -27,13 +25,7 @@ export async function readFiles(
   context: CtlContext,
   names: readonly string[] = [],
 ): Promise<{ name: string; text: string }[]> {
-  return await Promise.all(names.map(async (name) => {
-    try {
-      return { name, text: name === "-" ? await context.streams.readStdin() : await Deno.readTextFile(name) };
-    } catch (cause) {
-      throw new CommandError(`cannot read "${name}": ${describeError(cause)}`);
-    }
-  }));
+  return await Promise.all(names.map(async (name) => ({ name, text: await context.readInput(name) })));
 }
 
 /** `ctl install`. */

@@ -22,10 +22,12 @@ const KINDS: Record<string, readonly [plural: string, namespaced: boolean]> = {
   ResourceQuota: ["resourcequotas", true],
   Role: ["roles", true],
   RoleBinding: ["rolebindings", true],
+  ReplicaSet: ["replicasets", true],
   Secret: ["secrets", true],
   SelfSubjectAccessReview: ["selfsubjectaccessreviews", false],
   Service: ["services", true],
   ServiceAccount: ["serviceaccounts", true],
+  StatefulSet: ["statefulsets", true],
   ValidatingWebhookConfiguration: ["validatingwebhookconfigurations", false],
 };
 

@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
 import { describeError } from "../../core/errors.ts";
-import { CommandError } from "../../core/usage.ts";
+import { CommandError, UsageError } from "../../core/usage.ts";
 import type { CtlContext } from "./context.ts";
 import type { KubeClient } from "./kube.ts";
 
@@ -8,6 +8,7 @@ export interface PrecheckFlags {
   output: string;
   outputThreshold: string;
   skipControlplane?: boolean;
+  fromVersion?: string;
 }
 
 type Level = "Info" | "Warning" | "Error";
@@ -47,10 +48,12 @@ export async function precheckCommand(context: CtlContext, flags: PrecheckFlags)
   if (!["log", "json", "yaml"].includes(flags.output)) {
     throw new CommandError(`--output must be log, json or yaml, not "${flags.output}"`);
   }
+  const fromMinor = flags.fromVersion ? minorOf(flags.fromVersion) : undefined;
   using client = await context.client();
   const found = (await Promise.all([
     kubernetesVersion(client),
     ...(flags.skipControlplane ? [] : [permissions(client, context.flags.istioNamespace)]),
+    ...(fromMinor === undefined ? [] : [changesSince(client, fromMinor, context.flags.istioNamespace)]),
     gatewayApi(client),
   ])).flat();
   const shown = found.filter(({ level }) => LEVELS.indexOf(level) >= threshold);
@@ -59,7 +62,7 @@ export async function precheckCommand(context: CtlContext, flags: PrecheckFlags)
   else {
     for (const { level, code, origin, message } of shown) context.print(`${level} [${code}] (${origin}) ${message}`);
     if (shown.length === 0) {
-      context.print(
+      context.warn(
         `${
           context.streams.palette.green("✔")
         } No issues found when checking the cluster. Istio is safe to install or upgrade!\n` +
@@ -74,6 +77,26 @@ export async function precheckCommand(context: CtlContext, flags: PrecheckFlags)
     );
   }
   return 0;
+}
+
+/** @throws UsageError */
+function minorOf(version: string): number {
+  const minor = /^1\.(\d{1,3})(\.|$)/.exec(version)?.[1];
+  if (minor === undefined) throw new UsageError(`cannot read --from-version "${version}": write it like 1.20`);
+  return Number(minor);
+}
+
+/** What changed in behaviour between that minor version of Istio and this. */
+async function changesSince(client: KubeClient, minor: number, namespace: string): Promise<Message[]> {
+  if (minor > 21 || !await client.get("v1", "Service", namespace, "zipkin")) return [];
+  return [{
+    code: "IST0169",
+    level: "Warning",
+    origin: `Service ${namespace}/zipkin`,
+    message:
+      'The configuration "meshConfig.defaultConfig.tracer" changed in release 1.22: spans are no longer sent to ' +
+      `zipkin.${namespace}.svc unless configured. See https://istio.io/latest/docs/tasks/observability/distributed-tracing/`,
+  }];
 }
 
 async function kubernetesVersion(client: KubeClient): Promise<Message[]> {

@@ -7,7 +7,7 @@ import { type ProxyStatus, readSyncz, syncStatus } from "./syncz.ts";
 
 export interface ProxyStatusFlags {
   output: string;
-  verbosity: number;
+  verbosity: string;
   file?: string;
   revision?: string;
 }
@@ -31,14 +31,13 @@ export async function proxyStatusCommand(
   const rows = shown.map(plain);
   if (flags.output === "json") context.print(JSON.stringify(rows, null, 2));
   else if (flags.output === "yaml") context.streams.out(stringify(rows));
-  else context.print(formatTable(table(shown, flags.verbosity > 0), 5));
+  else context.print(formatTable(table(shown, Number(flags.verbosity) > 0), 5));
   return 0;
 }
 
 async function read(context: CtlContext, flags: ProxyStatusFlags): Promise<ProxyStatus[]> {
   if (flags.file) {
-    const text = flags.file === "-" ? await context.streams.readStdin() : await Deno.readTextFile(flags.file);
-    return readSyncz(text, flags.file);
+    return readSyncz(await context.readInput(flags.file), flags.file);
   }
   using client = await context.client();
   const namespace = context.flags.istioNamespace;

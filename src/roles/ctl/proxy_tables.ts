@@ -25,7 +25,7 @@ export interface ProxyFilter {
 
 /** One part of a dump: what passes a filter, as data and as a table. */
 export interface ProxyView {
-  select(dump: ProxyDump, filter: ProxyFilter): unknown[];
+  select(dump: ProxyDump, filter: ProxyFilter): unknown;
   table(dump: ProxyDump, filter: ProxyFilter): string;
 }
 
@@ -169,10 +169,10 @@ const listener: ProxyView = {
 
 function clusters(dump: ProxyDump, { fqdn, port, subset, direction }: ProxyFilter) {
   return dump.destinations.filter((one) =>
-    (fqdn === undefined || one.hostname === fqdn || one.hostname.startsWith(`${fqdn}.`)) &&
+    (!fqdn || one.hostname.includes(fqdn)) &&
     (port === undefined || one.port === port) &&
-    (subset === undefined || one.subset === subset) &&
-    (direction === undefined || directionOf(one.name) === direction)
+    (!subset || one.subset.includes(subset)) &&
+    (!direction || directionOf(one.name).includes(direction))
   );
 }
 
@@ -299,7 +299,7 @@ function endpoints(dump: ProxyDump, { address, port, cluster, status }: ProxyFil
     const colon = endpoint.lastIndexOf(":");
     return (address === undefined || endpoint.slice(0, colon).replace(/^\[|\]$/g, "") === address) &&
       (port === undefined || Number(endpoint.slice(colon + 1)) === port) &&
-      (cluster === undefined || of === cluster) &&
+      (cluster === undefined || of.toLowerCase() === cluster.toLowerCase()) &&
       (status === undefined || is === status.toUpperCase());
   }).sort((a, b) => compare(a.endpoint, b.endpoint) || compare(a.cluster, b.cluster));
 }
@@ -349,7 +349,7 @@ const secret: ProxyView = {
       if (certChain.length > 0) add(name, "Cert Chain", "ACTIVE", certChain[0]);
       for (const root of ca) add(`${name}-cacert`, "CA", "ACTIVE", root);
     }
-    return formatTable(rows, PADDING);
+    return rows.length > 1 ? formatTable(rows, PADDING) : "No active or warming secrets found.";
   },
 };
 
@@ -362,16 +362,39 @@ function hex(serial: string): string {
   return /^\d+$/.test(serial) ? BigInt(serial).toString(16) : serial;
 }
 
+// --- what the proxy was started with, and extensions
+
+const bootstrap: ProxyView = {
+  select: ({ node, mode, version, bootstrap }) => ({ node, mode, version, bootstrap }),
+  table: ({ node, mode, version }) =>
+    formatTable([
+      ["Istio Version:", String(node.metadata.ISTIO_VERSION ?? version.version)],
+      ["Proxy Version:", `${version.name}/${version.version} (${mode})`],
+      ["Node:", node.id],
+    ], 1),
+};
+
+/** The control plane sends extensions as part of what they belong to, so there are never any. */
+const ecds: ProxyView = {
+  select: () => ({ ecdsFilters: [] }),
+  table: () => formatTable([["ECDS NAME", "TYPE"]], PADDING),
+};
+
 /** The parts of `proxy-config` by sub-command, in the order of `all`. */
-export const PROXY_VIEWS = { cluster, listener, route, endpoint, secret } satisfies Record<string, ProxyView>;
+export const PROXY_VIEWS = { bootstrap, cluster, listener, route, secret, endpoint, ecds } satisfies Record<
+  string,
+  ProxyView
+>;
 
 export type ProxyViewName = keyof typeof PROXY_VIEWS;
 
 /** Headings of `all --with-headers`. */
 export const PROXY_TITLES: Readonly<Record<ProxyViewName, string>> = {
+  bootstrap: "BOOTSTRAP INFO",
   cluster: "CLUSTER INFO",
   listener: "LISTENER INFO",
   route: "ROUTE INFO",
-  endpoint: "ENDPOINT INFO",
   secret: "SECRET INFO",
+  endpoint: "ENDPOINTS INFO",
+  ecds: "ECDS INFO",
 };

@@ -79,6 +79,8 @@ function readTypes(entry: any): Map<string, string> {
     const state = String(item.config_status ?? item.configStatus ?? "SYNCED");
     types.set(TYPE_NAMES[full] ?? full, state.replaceAll("_", " "));
   }
+  // ambientd's istiod has both forms: the nonces are there for Kiali.
+  if (types.size > 0) return types;
   for (const kind of ["cluster", "listener", "route", "endpoint", "extensionconfig"]) {
     const sent = entry[`${kind}_sent`];
     if (sent === undefined) continue;

@@ -30,10 +30,16 @@ export async function uninstallCommand(context: CtlContext, flags: UninstallFlag
   using client = await context.client();
   const objects = await selectObjects(context, client, flags, revision);
   if (objects.length === 0) {
-    context.print("No resources will be pruned: nothing in the cluster belongs to such an installation.");
+    context.print(
+      "No resources will be pruned from the cluster: nothing in it belongs to such an installation. " +
+        "`kubectl get istiooperators -A` shows what is installed.",
+    );
     return 0;
   }
-  await warnings(context, client, flags, revision);
+  if (flags.purge && (revision || flags.filename)) {
+    context.print("--purge removes all Istio resources, whatever the revision or file that was given.");
+  }
+  await warnings(context, client, flags, objects, revision);
   if (flags.purge) context.print("All Istio resources will be pruned from the cluster");
   if (!flags.skipConfirmation && !flags.dryRun && !context.streams.confirm("Proceed? (y/N)")) {
     context.print("Cancelled.");
@@ -59,7 +65,9 @@ async function selectObjects(
     const found = await labelled(client, `${COMPONENT},istio.io/rev=${revision}`, false);
     const versions = await meshVersions(client, context.flags.istioNamespace, revision);
     if (found.length === 0 && versions.length === 0) {
-      throw new CommandError(`could not find target revision "${revision}"`);
+      throw new CommandError(
+        `could not find target revision "${revision}"; \`kubectl get pods -A -l app=istiod -L istio.io/rev\` shows those that run`,
+      );
     }
     return found.filter(({ metadata }) => metadata.labels?.[COMPONENT] !== "Base");
   }
@@ -81,8 +89,15 @@ async function warnings(
   context: CtlContext,
   client: KubeClient,
   flags: UninstallFlags,
+  objects: readonly KubeJson[],
   revision?: string,
 ): Promise<void> {
+  if (flags.verbose) {
+    const names = new Map<string, string[]>();
+    for (const { kind, metadata } of objects) names.set(kind, [...names.get(kind) ?? [], metadata.name]);
+    const kinds = [...names].map(([kind, names]) => `  ${kind}: ${names.join(", ")}`);
+    context.print(`The following resources will be pruned from the cluster:\n${kinds.join("\n")}`);
+  }
   const namespaces = await client.list("v1", "Namespace", { labelSelector: "istio.io/dataplane-mode=ambient" });
   if (flags.purge && namespaces.length > 0) {
     const names = namespaces.map(({ metadata }) => metadata.name).join(", ");
@@ -91,13 +106,25 @@ async function warnings(
         "Their pods leave the mesh and go on in plain text; open mesh connections end.",
     );
   }
-  if (flags.purge || !revision) return;
+  if (flags.purge) return;
+  const gateways = objects.filter(({ kind, metadata }) =>
+    kind === "Deployment" && /^(In|E)gressGateways$/.test(metadata.labels?.[COMPONENT])
+  );
+  if (gateways.length > 0) {
+    const names = gateways.map(({ metadata }) => metadata.name).join(", ");
+    context.print(
+      `You are about to remove the following gateways: ${names}. Whoever reaches applications through them ` +
+        "cannot any more; to avoid that, stop here and install them with a revision that stays.",
+    );
+  }
+  if (!revision) return;
   try {
     const proxies = await syncStatus(client, await istiodPods(client, context.flags.istioNamespace, revision));
     if (proxies.length === 0) return;
     const names = proxies.length <= 30 ? `:\n${proxies.map(({ proxy }) => `  ${proxy}`).join("\n")}` : "";
     context.print(
-      `There are still ${proxies.length} proxies pointing to the control plane revision ${revision}${names}`,
+      `There are still ${proxies.length} proxies pointing to the control plane revision ${revision}${names}\n` +
+        "They keep what they were last told, and hear of no change until they are connected to another revision.",
     );
   } catch (error) {
     if (!(error instanceof MeshError)) throw error;

@@ -21,7 +21,6 @@ const POLL_MS = 250;
 const TRAFFIC = ["service", "workload", "all", "none"];
 
 export interface WaypointFlags {
-  /** Of the group: `ctl waypoint --name x apply` and `ctl waypoint apply --name x` mean the same. */
   name?: string;
   for?: string;
   enrollNamespace?: boolean;
@@ -36,7 +35,7 @@ export interface WaypointFlags {
 /** The Gateway of a waypoint, as it is applied. */
 function waypointGateway(namespace: string | undefined, flags: WaypointFlags, version = VERSIONS[0]): KubeJson {
   const labels: Record<string, string> = {};
-  if (flags.for !== undefined) {
+  if (flags.for) {
     if (!TRAFFIC.includes(flags.for)) {
       throw new CommandError(`invalid traffic type: ${flags.for}. Valid options are: ${TRAFFIC.join(", ")}`);
     }
@@ -55,7 +54,8 @@ function waypointGateway(namespace: string | undefined, flags: WaypointFlags, ve
   };
 }
 
-function waypointName({ name = DEFAULT_NAME }: WaypointFlags): string {
+function waypointName(flags: WaypointFlags): string {
+  const name = flags.name || DEFAULT_NAME;
   if (name === "none") throw new CommandError("invalid name provided for waypoint, 'none' is a reserved value");
   return name;
 }
@@ -72,27 +72,29 @@ export async function waypointApplyCommand(context: CtlContext, flags: WaypointF
   const namespace = context.namespace(client);
   const timeoutMs = timeoutOf(flags);
   // What is typed wrongly is said before the cluster is asked anything.
-  waypointGateway(namespace, flags);
-  const gateway = waypointGateway(namespace, flags, await servedVersion(client));
-  const { name } = gateway.metadata;
+  const { name } = waypointGateway(namespace, flags).metadata;
   const found = await client.get("v1", "Namespace", undefined, namespace);
-  if (!found) throw new CommandError(`namespace: ${namespace} not found`);
+  if (!found) {
+    throw new CommandError(`namespace: ${namespace} not found; make it with \`kubectl create namespace ${namespace}\``);
+  }
   const labels: Record<string, string> = found.metadata.labels ?? {};
   if (flags.enrollNamespace) {
-    if (labels[DATAPLANE_MODE] !== "ambient") {
-      context.warn(
-        "Warning: namespace is not enrolled in ambient. Consider running " +
-          `\`kubectl label namespace ${namespace} istio.io/dataplane-mode=ambient\``,
-      );
-    }
     const current = labels[USE_WAYPOINT];
-    if (current !== undefined && current !== name && !flags.overwrite) {
-      context.warn(
-        `Warning: the namespace already has a waypoint "${current}"; use --overwrite to put "${name}" in its place`,
+    if (current && !flags.overwrite) {
+      context.print(
+        `⚠️ Warning: namespace (${namespace}) already has an enrolled waypoint, "${current}", so nothing was applied. ` +
+          `Consider adding the \`--overwrite\` flag to apply "${name}" all the same.`,
       );
       return 0;
     }
+    if (labels[DATAPLANE_MODE] !== "ambient") {
+      context.print(
+        "⚠️ Warning: namespace is not enrolled in ambient. Consider running " +
+          `\`kubectl label namespace ${namespace} istio.io/dataplane-mode=ambient\``,
+      );
+    }
   }
+  const gateway = waypointGateway(namespace, flags, await servedVersion(client));
   await apply(client, gateway);
   context.print(`✅ waypoint ${namespace}/${name} applied`);
   if (flags.wait) {
@@ -155,8 +157,13 @@ async function untilProgrammed(client: KubeClient, applied: KubeJson, timeoutMs:
     await sleep(POLL_MS);
   } while (Date.now() < deadline);
   const message = programmed(gateway)?.message;
-  throw new CommandError(
-    `timed out while waiting for waypoint ${namespace}/${name}${message ? `: ${message}` : ""}`,
+  throw timedOut(namespace, name, message);
+}
+
+function timedOut(namespace: string, name: string, message?: string): CommandError {
+  return new CommandError(
+    `timed out while waiting for waypoint ${namespace}/${name}${message ? `: ${message}` : ""}; ` +
+      `\`kubectl describe gateway ${name} -n ${namespace}\` and \`ambientd ctl proxy-status\` show more`,
   );
 }
 
@@ -193,7 +200,7 @@ export async function waypointListCommand(context: CtlContext, flags: WaypointFl
     metadata.name,
     metadata.labels?.[REVISION] ?? "default",
     metadata.labels?.[WAYPOINT_FOR] ?? "none",
-    programmed({ status })?.status ?? "Unknown",
+    programmed({ status })?.status ?? "False",
   ]);
   const heading = ["NAME", "REVISION", "TRAFFIC TYPE", "PROGRAMMED"];
   context.print(formatTable([flags.allNamespaces ? ["NAMESPACE", ...heading] : heading, ...rows], 5));
@@ -203,7 +210,7 @@ export async function waypointListCommand(context: CtlContext, flags: WaypointFl
 /** `ctl waypoint status [name]`: a row for each condition, again until all are programmed when asked to wait. */
 export async function waypointStatusCommand(
   context: CtlContext,
-  [name]: readonly string[],
+  name: string | undefined,
   flags: WaypointFlags & { wait: boolean },
 ): Promise<number> {
   using client = await context.client();
@@ -214,7 +221,10 @@ export async function waypointStatusCommand(
     const all = await waypoints(client, flags.allNamespaces ? undefined : context.namespace(client));
     const found = name === undefined ? all : all.filter(({ metadata }) => metadata.name === name);
     if (found.length === 0) {
-      if (name !== undefined) throw new CommandError(`waypoint ${context.namespace(client)}/${name} not found`);
+      if (name !== undefined) {
+        const where = flags.allNamespaces ? name : `${context.namespace(client)}/${name}`;
+        throw new CommandError(`waypoint ${where} not found; \`ambientd ctl waypoint list -A\` lists those there are`);
+      }
       context.print("No waypoints found.");
       return 0;
     }
@@ -235,9 +245,7 @@ export async function waypointStatusCommand(
     if (!flags.wait || found.every((gateway) => programmed(gateway)?.status === "True")) return 0;
     if (Date.now() > deadline) {
       const waiting = found.find((gateway) => programmed(gateway)?.status !== "True")!;
-      throw new CommandError(
-        `timed out while waiting for waypoint ${waiting.metadata.namespace}/${waiting.metadata.name}`,
-      );
+      throw timedOut(waiting.metadata.namespace, waiting.metadata.name, programmed(waiting)?.message);
     }
     await sleep(POLL_MS);
   }
@@ -249,7 +257,7 @@ export async function waypointDeleteCommand(
   names: readonly string[],
   flags: WaypointFlags,
 ): Promise<number> {
-  const by = flags.all || flags.revision !== undefined;
+  const by = flags.all || Boolean(flags.revision);
   if (names.length > 0 && by) throw new UsageError("cannot specify waypoint names and also --all or --revision");
   if (names.length === 0 && !by) {
     throw new UsageError("must either specify a waypoint name or delete all with --all or --revision");
@@ -260,7 +268,7 @@ export async function waypointDeleteCommand(
   const wanted = found.filter(({ metadata }) =>
     names.length > 0
       ? names.includes(metadata.name)
-      : flags.revision === undefined || (metadata.labels?.[REVISION] ?? "default") === flags.revision
+      : !flags.revision || (metadata.labels?.[REVISION] ?? "default") === flags.revision
   );
   const problems: string[] = [];
   await Promise.all(wanted.map(async (gateway) => {

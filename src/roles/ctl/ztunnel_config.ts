@@ -1,12 +1,12 @@
 import { stringify } from "yaml";
-import { describeError } from "../../core/errors.ts";
 import { CommandError, UsageError } from "../../core/usage.ts";
-import { adminPort, levelDirective } from "./admin_flags.ts";
+import { adminPort } from "./admin_flags.ts";
 import type { CtlContext } from "./context.ts";
 import type { KubeClient, KubeJson } from "./kube.ts";
+import { loggingQuery, showLevels } from "./log_levels.ts";
 import { parsePodName, resolvePod } from "./pod_name.ts";
-import { podRequest } from "./port_forward.ts";
 import { readDump, type ZtunnelDump } from "./ztunnel_dump.ts";
+import { fetchZtunnelDump, onNode, runningZtunnels } from "./ztunnel_pods.ts";
 import { DUMP_TITLES, DUMP_VIEWS, type DumpFilter, type DumpViewName } from "./ztunnel_tables.ts";
 
 export interface ZtunnelFlags {
@@ -56,12 +56,8 @@ export async function ztunnelConfigCommand(
     if (flags.output === "json") context.print(JSON.stringify(dump.raw, null, 2));
     else if (flags.output === "yaml") context.streams.out(stringify(dump.raw));
     else {
-      const rule = "-".repeat(40);
-      context.print(
-        parts.map((name) =>
-          (flags.withHeaders ? `${rule}\n${DUMP_TITLES[name]}\n${rule}\n` : "") + DUMP_VIEWS[name].table(dump, filter)
-        ).join("\n\n"),
-      );
+      const heading = (name: DumpViewName) => flags.withHeaders ? `------ ${DUMP_TITLES[name]} ------\n\n` : "";
+      context.print(parts.map((name) => heading(name) + DUMP_VIEWS[name].table(dump, filter)).join("\n\n"));
     }
     return 0;
   }
@@ -78,20 +74,12 @@ export async function ztunnelLogCommand(
   pod: string | undefined,
   flags: ZtunnelFlags,
 ): Promise<number> {
+  loggingQuery(flags);
+  oneSource(pod, flags);
+  if (flags.file) throw new UsageError("--file is not applicable to log");
   using client = await context.client();
   const { ztunnels } = await findZtunnels(context, client, pod, flags.node);
-  const levels = flags.reset ? "info" : flags.level?.split(",").map(levelDirective).join(",");
-  const query = levels === undefined ? "" : `?level=${encodeURIComponent(levels)}${flags.reset ? "&reset" : ""}`;
-  for (const { metadata: { namespace, name } } of ztunnels) {
-    const answer = await podRequest(client, namespace, name, adminPort(flags), "POST", `/logging${query}`);
-    if (answer.status !== 200) {
-      throw new CommandError(
-        `cannot set the log level of "${namespace}/${name}": ${answer.body.trim() || answer.status}`,
-      );
-    }
-    context.print(`${name}.${namespace}:\n${answer.body.trim()}\n`);
-  }
-  return 0;
+  return await showLevels(context, client, ztunnels, flags);
 }
 
 async function obtain(
@@ -100,28 +88,25 @@ async function obtain(
   pod: string | undefined,
   flags: ZtunnelFlags,
 ): Promise<{ dump: ZtunnelDump; application?: { name: string; namespace: string } }> {
-  if ([pod, flags.node, flags.file].filter(Boolean).length > 1) {
-    throw new UsageError("at most one of --file, --node or a pod name can be given");
-  }
-  if (flags.file) {
-    try {
-      const text = flags.file === "-" ? await context.streams.readStdin() : await Deno.readTextFile(flags.file);
-      return { dump: readDump(text, flags.file) };
-    } catch (cause) {
-      throw new CommandError(`cannot read "${flags.file}": ${describeError(cause)}`);
-    }
-  }
+  const port = adminPort(flags);
+  oneSource(pod, flags);
+  if (flags.file) return { dump: readDump(await context.readInput(flags.file), flags.file) };
   using client = await context.client();
   const { ztunnels, application } = await findZtunnels(context, client, pod, flags.node);
-  if (PER_NODE.has(part) && ztunnels.length > 1) throw new CommandError("ztunnel pod name or --node must be set");
-  const { namespace, name } = ztunnels[0].metadata;
-  const answer = await podRequest(client, namespace, name, adminPort(flags), "GET", "/config_dump");
-  if (answer.status !== 200) {
+  if (PER_NODE.has(part) && ztunnels.length > 1) {
     throw new CommandError(
-      `cannot get the configuration of "${namespace}/${name}": it answered status ${answer.status}`,
+      `ztunnel pod name or --node must be set, as each ztunnel has its own: ${
+        ztunnels.map(({ metadata, spec }) => `${metadata.name} (node ${spec?.nodeName})`).join(", ")
+      }`,
     );
   }
-  return { dump: readDump(answer.body, `${namespace}/${name}`), application };
+  return { dump: await fetchZtunnelDump(client, ztunnels[0], port), application };
+}
+
+function oneSource(pod: string | undefined, { node, file }: ZtunnelFlags): void {
+  if ([pod, node, file].filter(Boolean).length > 1) {
+    throw new UsageError("at most one of --file, --node or a pod name can be given");
+  }
 }
 
 /** The ztunnels that were meant; for an application's pod the one of its node. Never empty. */
@@ -131,10 +116,7 @@ async function findZtunnels(
   pod: string | undefined,
   node: string | undefined,
 ): Promise<{ ztunnels: KubeJson[]; application?: { name: string; namespace: string } }> {
-  const namespace = context.flags.istioNamespace;
-  const all = (await client.list("v1", "Pod", { namespace, labelSelector: "app=ztunnel" }))
-    .filter(({ status, metadata }) => status?.phase === "Running" && !metadata.deletionTimestamp);
-  if (all.length === 0) throw new CommandError(`no running ztunnel pods in namespace "${namespace}"`);
+  const all = await runningZtunnels(client, context.flags.istioNamespace);
   if (node) return { ztunnels: [onNode(all, node)] };
   if (!pod || /^(ds|daemonset)s?\/ztunnel(\.|$)/.test(pod)) return { ztunnels: all };
   const name = parsePodName(pod, context.namespace(client));
@@ -145,10 +127,4 @@ async function findZtunnels(
     ztunnels: [onNode(all, application.spec?.nodeName ?? "")],
     application: { name: application.metadata.name, namespace: application.metadata.namespace },
   };
-}
-
-function onNode(ztunnels: readonly KubeJson[], node: string): KubeJson {
-  const found = ztunnels.find(({ spec }) => spec?.nodeName === node);
-  if (!found) throw new CommandError(`no running ztunnel pod on node "${node}"`);
-  return found;
 }

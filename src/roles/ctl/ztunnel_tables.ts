@@ -13,7 +13,7 @@ export interface DumpFilter {
   raw?: boolean;
 }
 
-/** Columns stand one space apart, as istioctl's do. */
+/** Columns stand one space apart, as istioctl's do; those of certificates, five. */
 const PADDING = 1;
 
 /** One part of a dump: the objects that pass a filter, and their table. */
@@ -126,15 +126,15 @@ const certificate: DumpView = {
         rows.push([
           String(identity),
           type,
-          state ?? "Available",
-          cert ? String(isValid(cert)) : "NA",
+          String(state ?? "Available").includes("Unavailable") ? "Unavailable" : state ?? "Available",
+          String(cert !== undefined && isValid(cert)),
           cert ? hex(cert.serialNumber) : "NA",
           cert?.expirationTime ?? "NA",
           cert?.validFrom ?? "NA",
         ]);
       }
     }
-    return print(rows);
+    return formatTable(rows, 5);
   },
 };
 
@@ -173,7 +173,14 @@ function connections(dump: ZtunnelDump, filter: DumpFilter): ConnectionRow[] {
 }
 
 const connection: DumpView = {
-  select: connections,
+  // As in the dump: the state of each workload with its connections.
+  select: (dump, { namespace, pod, direction }) =>
+    Object.values(dump.workloadState).filter(({ info }) =>
+      (!namespace || info?.namespace === namespace) &&
+      (!pod || (info?.name === pod.name && info?.namespace === pod.namespace))
+    ).sort((a, b) => byNamespaceAndName(a.info ?? {}, b.info ?? {})).map((state) =>
+      direction === undefined ? state : { ...state, connections: { [direction]: state.connections?.[direction] ?? [] } }
+    ),
   table(dump, filter) {
     const names = new DumpNames(dump);
     const show = (address: string | undefined) => filter.raw ? address ?? "" : names.address(address);
@@ -184,7 +191,7 @@ const connection: DumpView = {
         direction === "inbound" ? "Inbound" : "Outbound",
         show(direction === "inbound" ? actualDst : src),
         show(direction === "inbound" ? src : actualDst),
-        direction === "inbound" ? "" : show(originalDst),
+        direction === "inbound" ? originalDst ?? "" : show(originalDst),
         protocol ?? "",
       ]),
     ]);
