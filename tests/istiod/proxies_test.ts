@@ -4,12 +4,13 @@ import { AmbientIndex, newRoutingInputs, type ProxyTarget, type RoutingStatus } 
 import type { KubeObject, Pod } from "../../src/kube/mod.ts";
 import { spiffeId } from "../../src/model/identity.ts";
 import type { ProxyResource } from "../../src/model/l7.ts";
-import { DebugPages } from "../../src/roles/istiod/debug_pages.ts";
+import { DebugPages, type DebugSources } from "../../src/roles/istiod/debug_pages.ts";
 import { identifyProxy } from "../../src/roles/istiod/proxy_identity.ts";
 import { ProxyPublisher } from "../../src/roles/istiod/proxy_publisher.ts";
 import { Logger } from "../../src/telemetry/logger.ts";
 import { DiscoveryServer } from "../../src/xds/server/server.ts";
 import type { XdsClientInfo } from "../../src/xds/resource.ts";
+import { TYPE_URL } from "../../src/xds/types.ts";
 import { eventually } from "../support/eventually.ts";
 
 const lines: string[] = [];
@@ -127,7 +128,7 @@ function lab(configOf: (target: ProxyTarget) => readonly ProxyResource[]) {
     mayReadSecrets: () => true,
     logger,
   });
-  const pages = new DebugPages({
+  const sources: DebugSources = {
     discovery: new DiscoveryServer({ logger }),
     index: new AmbientIndex(all),
     inputs: all,
@@ -135,8 +136,9 @@ function lab(configOf: (target: ProxyTarget) => readonly ProxyResource[]) {
     mesh: () => ({}),
     clusterId: "c1",
     synced: () => true,
-  });
-  return { all, proxies, pages, told: () => told };
+  };
+  const pages = new DebugPages(sources);
+  return { all, proxies, pages, sources, told: () => told };
 }
 
 Deno.test("debug pages show what proxies were told, without private keys", () => {
@@ -154,6 +156,37 @@ Deno.test("debug pages show what proxies were told, without private keys", () =>
   assert.equal(pages.json("config_dump", new URLSearchParams("proxyID=gw-1.default")), "[]");
   for (const name of pages.names) assert.doesNotMatch(pages.json(name)!, /hush|aHVzaA/, name);
   assert.doesNotMatch(lines.join("\n"), /hush/);
+});
+
+Deno.test("syncz tells Envoy's four types of a waypoint as Kiali and istioctl read them, of a ztunnel its own", () => {
+  const subscription = (nonceSent: string, nonceAcked = nonceSent) => ({
+    ...{ nonceSent, nonceAcked, nackMessage: "" },
+    status: nonceSent === nonceAcked ? "SYNCED" : "STALE",
+  });
+  const addresses: [string, unknown] = [TYPE_URL.address, subscription("n1")];
+  const connections = [
+    {
+      client: { ...client("wp-1.default", "wp"), metadata: { CLUSTER_ID: "c1" } },
+      subscriptions: new Map([addresses, [TYPE_URL.proxyResource, subscription("n2", "n0")]]),
+    },
+    {
+      client: { ...client("ztunnel-1.istio-system", ""), metadata: {} },
+      subscriptions: new Map([addresses]),
+    },
+  ];
+  const pages = new DebugPages({
+    ...lab(() => []).sources,
+    discovery: { connections: () => connections } as unknown as DiscoveryServer,
+  });
+  const [waypoint, ztunnel] = JSON.parse(pages.json("syncz")!);
+  assert.deepEqual([waypoint.cluster_id, waypoint.endpoint_sent, waypoint.endpoint_acked], ["c1", "n1", "n1"]);
+  for (const kind of ["cluster", "listener", "route"]) {
+    assert.deepEqual([waypoint[`${kind}_sent`], waypoint[`${kind}_acked`]], ["n2", "n0"]);
+  }
+  assert.deepEqual(ztunnel.resources, { [TYPE_URL.address]: { sent: "n1", acked: "n1" } });
+  assert.equal(ztunnel.cluster_sent, undefined);
+  const own = JSON.parse(pages.json("syncz", new URLSearchParams("namespace=istio-system"))!);
+  assert.deepEqual(own.map(({ proxy }: { proxy: string }) => proxy), ["ztunnel-1.istio-system"]);
 });
 
 Deno.test("what cannot be computed for one proxy leaves it what it has, and the others served", async () => {

@@ -62,7 +62,10 @@ export class DebugPages {
     this.#sources = sources;
     const { discovery, index, inputs, mesh, clusterId, synced } = sources;
     this.#pages = {
-      syncz: { doc: "Proxies and whether they are up to date", show: () => this.#syncz() },
+      syncz: {
+        doc: "Proxies and whether they are up to date; ?namespace= for those of one",
+        show: (query) => this.#syncz(query.get("namespace")),
+      },
       adsz: { doc: "Connected proxies and what they watch", show: () => adsz(discovery.connections()) },
       connections: {
         doc: "Connected proxies",
@@ -143,16 +146,33 @@ export class DebugPages {
     }));
   }
 
-  /** Istio's list, with the state of each type as `istioctl proxy-status` reads it. */
-  #syncz(): unknown {
-    return syncz(this.#sources.discovery.connections()).map(({ types, ...proxy }) => ({
-      ...proxy,
-      generic_xds_configs: Object.entries(types).map(([type_url, { status, error }]) => ({
-        type_url,
-        config_status: status,
-        ...(error ? { error_state: { details: error } } : {}),
-      })),
-    }));
+  /**
+   * Istio's list: the state of each type as `istioctl proxy-status` reads it, and the nonces that Kiali compares. Envoy's four types
+   * are there for waypoints and gateways by what carries the same to ours: endpoints by Address, the rest by ProxyResource.
+   */
+  #syncz(namespace: string | null): unknown {
+    const chosen = syncz(this.#sources.discovery.connections())
+      .filter(({ proxy }) => namespace === null || proxy.endsWith(`.${namespace}`));
+    return chosen.map(({ types, ...proxy }) => {
+      const { [TYPE_URL.proxyResource]: config, [TYPE_URL.address]: addresses } = types;
+      return {
+        ...proxy,
+        ...(config && {
+          ...nonces("cluster", config),
+          ...nonces("listener", config),
+          ...nonces("route", config),
+          ...(addresses && nonces("endpoint", addresses)),
+        }),
+        resources: Object.fromEntries(
+          Object.entries(types).map(([type, { sent, acked, error }]) => [type, { sent, acked, lastError: error }]),
+        ),
+        generic_xds_configs: Object.entries(types).map(([type_url, { status, error }]) => ({
+          type_url,
+          config_status: status,
+          ...(error ? { error_state: { details: error } } : {}),
+        })),
+      };
+    });
   }
 
   /** The pages over xDS, type `istio.io/debug`: as istioctl asks. */
@@ -184,6 +204,11 @@ export function debugReader(
 export function isLoopback(address: string): boolean {
   return /^(\[)?(::ffff:)?127\.\d+\.\d+\.\d+(\])?(:\d+)?$/.test(address) || /^(::1|\[::1\](:\d+)?)$/.test(address);
 }
+
+const nonces = (kind: string, { sent, acked }: { sent: string; acked: string }): Record<string, string> => ({
+  [`${kind}_sent`]: sent,
+  [`${kind}_acked`]: acked,
+});
 
 /** Without private keys; istiod's pages are read by people and gathered into bug reports. */
 function redacted(resource: ProxyResource): ProxyResource {
