@@ -72,6 +72,8 @@ Deno.test({
       assert.match((await get(url("productpage") + "/")).text, /<title>Simple Bookstore App<\/title>/);
       assert.equal((await get(url("productpage") + "/productpage", { method: "DELETE" })).status, 405);
       assert.equal((await get(url("productpage") + "/nothing")).status, 404);
+      const metrics = await get(url("productpage") + "/metrics");
+      assert.match(metrics.text, /^request_result_total\{destination_app="reviews",response_code="200"\} 1$/m);
       assert.deepEqual(JSON.parse((await get(url("productpage") + "/api/v1/products/0/ratings")).text), {
         id: 0,
         ratings: { Reviewer1: 5, Reviewer2: 4 },
