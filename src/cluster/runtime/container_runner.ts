@@ -7,6 +7,7 @@ import type { NodeContext } from "./context.ts";
 import { ContainerConfigError, containerEnvironment } from "./environment.ts";
 import { type ExecTarget, execToEnd } from "./exec.ts";
 import { programOf, runnable } from "./images.ts";
+import { untilListening } from "./listening.ts";
 import { LogFile } from "./logs.ts";
 import { Prober } from "./prober.ts";
 import { expand, type PodFacts } from "./references.ts";
@@ -16,6 +17,9 @@ import { containerMounts, VolumeError } from "./volumes.ts";
 
 /** Back-off is forgotten after a run this long, and never longer than this. */
 const BACKOFF_RESET_MS = 600_000, BACKOFF_MAX_MS = 300_000;
+
+/** A container that listens on none of its ports by then may never do. */
+const LISTENING_MS = 30_000;
 
 const SIGNAL_NUMBERS: Record<string, number> = {
   SIGHUP: 1,
@@ -231,7 +235,22 @@ export class ContainerRunner {
       this.#finish({ exitCode: 128, reason: "StartError", message, startedAt, finishedAt: isoNow() });
       return { code: 128 };
     }
+    if (program.entrypoint[0] === this.#context.self[0]) await this.#untilListening(this.#running, container);
     return await this.#watch(this.#running, log, container);
+  }
+
+  /**
+   * Our stand-ins take longer to start than what they stand for: without a probe that would tell, a container of theirs counts as
+   * started when it listens, so that the first request after `kubectl wait` finds somebody.
+   */
+  async #untilListening(running: RunningContainer, container: any): Promise<void> {
+    if (container.command || container.startupProbe || container.readinessProbe) return;
+    const ports = (container.ports ?? []).filter(({ protocol = "TCP" }) => protocol === "TCP");
+    if (ports.length === 0) return;
+    const over = new AbortController();
+    running.exited.then(() => over.abort());
+    const signal = AbortSignal.any([over.signal, this.#stopped.signal]);
+    await untilListening(running.pid, ports.map((port: any) => port.containerPort), LISTENING_MS, signal);
   }
 
   get #cachePath(): string {

@@ -431,9 +431,14 @@ export const SCENARIOS: Record<string, (lab: Lab) => Promise<void>> = {
     make("itself", { selector: { app: "itself" }, ports: [{ port: 80, targetPort: 8080 }] });
     lab.pod("client", { containers: [SLEEPER] });
     lab.pod("itself", {
-      containers: [{ name: "c", image: "ealen/echo-server", env: [{ name: "PORT", value: "8080" }] }],
+      containers: [{
+        ...{ name: "c", image: "ealen/echo-server", env: [{ name: "PORT", value: "8080" }] },
+        ports: [{ containerPort: 8080 }],
+      }],
     }, { labels: { app: "itself" } });
     await Promise.all(["echo-a", "echo-b", "client", "itself"].map((name) => lab.ready(name)));
+    const first = await lab.sh("client", `curl -s -o /dev/null http://${lab.status("itself").podIP}:8080/`);
+    assert.equal(first.code, 0, "without a probe, a program of ours is ready when it listens");
     const host = `grep -o '"HOSTNAME":"[a-z-]*'`;
     await lab.until(async () => {
       const { stdout } = await lab.sh(
