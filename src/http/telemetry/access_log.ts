@@ -13,10 +13,15 @@ import {
 } from "./log_format.ts";
 
 /** Written when so much has gathered, or so much time has passed. */
-const FLUSH_CHARACTERS = 64 * 1024;
+const FLUSH_BYTES = 64 * 1024;
 const FLUSH_MS = 100;
+/**
+ * Lines become bytes when there are so many characters of them, so their pieces, fifty a line, are still in the cache: at 64 KiB, joining them cost a
+ * twentieth of all time, and they lived long enough to be copied by the collector.
+ */
+const PIECE_CHARACTERS = 4096;
 
-/** Takes whole lines; standard output by default. */
+/** Takes whole lines; standard output by default. The bytes are only valid during the call. */
 export type LogWriter = (bytes: Uint8Array) => void;
 
 const encoder = new TextEncoder();
@@ -35,6 +40,8 @@ export class AccessLog {
   #configured: L7Settings["accessLog"];
   #line: ((record: RequestRecord) => string) | null = null;
   #text = "";
+  #bytes = new Uint8Array(4 * PIECE_CHARACTERS);
+  #length = 0;
   #timer: Timer | null = null;
 
   constructor(reactor: Reactor, write: LogWriter = stdoutWriter) {
@@ -67,17 +74,31 @@ export class AccessLog {
   log(record: RequestRecord): void {
     if (this.#line === null) return;
     this.#text += this.#line(record);
-    if (this.#text.length >= FLUSH_CHARACTERS) return this.flush();
+    if (this.#text.length >= PIECE_CHARACTERS) {
+      this.#encode();
+      if (this.#length >= FLUSH_BYTES) return this.flush();
+    }
     if (this.#timer === null) this.#timer = this.#reactor.setTimer(FLUSH_MS, () => this.flush());
     else if (!this.#timer.pending) this.#reactor.resetTimer(this.#timer, FLUSH_MS);
   }
 
   flush(): void {
     this.#timer?.cancel();
-    if (this.#text === "") return;
-    const text = this.#text;
+    this.#encode();
+    const length = this.#length;
+    this.#length = 0;
+    if (length > 0) this.#write(this.#bytes.subarray(0, length));
+  }
+
+  #encode(): void {
+    const text = this.#text, from = this.#length, room = from + text.length * 3;
     this.#text = "";
-    this.#write(encoder.encode(text));
+    if (room > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(room, 2 * this.#bytes.length));
+      larger.set(this.#bytes.subarray(0, from));
+      this.#bytes = larger;
+    }
+    this.#length = from + encoder.encodeInto(text, this.#bytes.subarray(from)).written;
   }
 }
 
