@@ -53,6 +53,8 @@ export interface TcpProxyOptions {
   /** The client's end. It is held back until the host's is there. */
   readonly downstream: Endpoint;
   readonly source: SocketAddress;
+  /** The client, where the application is to see its address. */
+  readonly onBehalfOf: SocketAddress | null;
   /** Where the client meant to go. */
   readonly originalDestination: SocketAddress | null;
   readonly random?: () => number;
@@ -75,6 +77,7 @@ export function proxyTcp(options: TcpProxyOptions): TcpSession {
 export class TcpSession implements PickContext, EndpointMonitor {
   readonly head = null;
   readonly source: SocketAddress;
+  readonly onBehalfOf: SocketAddress | null;
   readonly originalDestination: SocketAddress | null;
   readonly tried: Host[] = [];
   readonly avoidPriorities = false;
@@ -97,6 +100,7 @@ export class TcpSession implements PickContext, EndpointMonitor {
   constructor(options: TcpProxyOptions) {
     this.#options = options;
     this.source = options.source;
+    this.onBehalfOf = options.onBehalfOf;
     this.originalDestination = options.originalDestination;
   }
 

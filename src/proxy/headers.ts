@@ -1,6 +1,6 @@
 // The headers of a CONNECT that carry telemetry: who calls (baggage), for which service (forwarded), and the trace.
 
-import { hostPort } from "../core/ip.ts";
+import { canonicalIp, hostPort, splitHostPort } from "../core/ip.ts";
 import { type Baggage, formatBaggage, parseBaggage } from "../hbone/baggage.ts";
 import type { HeaderList } from "../hbone/types.ts";
 import type { Workload } from "../model/mod.ts";
@@ -67,6 +67,14 @@ export function forwardedHost(header: string | undefined): string | undefined {
     if (host) return host;
   }
   return undefined;
+}
+
+/** The client that a `forwarded` header names first, with a port and in canonical text: `for="10.0.0.1:41000"`, `for="[fd00::1]:41000"`. */
+export function forwardedClient(header: string | undefined): SocketAddress | undefined {
+  const found = /(?:^|[;,])\s*for\s*=\s*(?:"([^"]{1,64})"|([^\s";,]{1,64}))/i.exec((header ?? "").slice(0, 1024));
+  const place = splitHostPort(found?.[1] ?? found?.[2] ?? "");
+  const address = place && canonicalIp(place.host);
+  return place && address ? { address, port: place.port } : undefined;
 }
 
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;

@@ -7,6 +7,7 @@ import { OWN_PORTS } from "./config.ts";
 import { AdmittedConnection } from "./connection.ts";
 import { type ConnectionView, connectionView } from "./connection_view.ts";
 import { baggageOf, forwardedHost, responseHeaders } from "./headers.ts";
+import { clientToShow } from "./inbound_source.ts";
 import type { Pod } from "./pod.ts";
 import { proxyHeader } from "./proxy_protocol.ts";
 import { guessService, type InboundTarget, inboundTarget, workloadSpiffeId } from "./state/mod.ts";
@@ -70,24 +71,36 @@ class InboundConnection extends AdmittedConnection {
     return guessService(this.pod.shared.state, workload, port, forwardedHost(this.#request.header("forwarded")));
   }
 
+  /**
+   * Policies and telemetry have met the tunnel's peer (Istio's `ipBlocks` is the address of the connection); the application meets
+   * the client, also behind a waypoint.
+   */
   #dial(target: Forward): void {
-    const { reactor, config } = this.pod.shared;
+    const { reactor, config, state } = this.pod.shared;
+    const { peer } = this.#request;
+    const shown = clientToShow(state, {
+      local: this.workload,
+      ip: target.ip,
+      peerIdentity: peer.ids[0],
+      peer: this.client,
+      forwarded: this.#request.header("forwarded"),
+    });
     const loopback = target.proxyHeader && config.localhostAppTunnel;
     const host = target.ip.includes(":") ? "::1" : "127.0.0.1";
     const options = loopback
       ? { ...this.pod.dialOptions(host, target.port), bindAddress: host }
-      : this.pod.dialAs(this.client.address, target.ip, target.port);
+      : this.pod.dialAs(shown.address, target.ip, target.port);
     this.pending = connectTcp(reactor, options, (error, socket) => {
       this.pending = null;
       if (this.over) return socket?.abort();
       if (error) return this.refuse("CONNECT", `connection failed: ${describeError(error)}`);
-      this.#connected(target, socket!);
+      this.#connected(target, socket!, shown);
     });
   }
 
-  #connected(target: Forward, socket: TcpSocket): void {
+  #connected(target: Forward, socket: TcpSocket, shown: SocketAddress): void {
     const { peer } = this.#request;
-    if (target.proxyHeader) socket.write(proxyHeader(this.client, target.proxyHeader, peer.ids[0]));
+    if (target.proxyHeader) socket.write(proxyHeader(shown, target.proxyHeader, peer.ids[0]));
     this.#request.onAbort = null;
     const headers = this.pod.shared.config.responseBaggage ? responseHeaders(this.workload) : [];
     this.join(this.#request.accept(headers), socket);

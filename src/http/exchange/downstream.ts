@@ -35,6 +35,8 @@ export interface DownstreamInfo {
   readonly peerIdentity?: SpiffeId;
   /** The workload behind `peerAddress`, from workload discovery. */
   readonly sourceWorkload?: Workload;
+  /** Applications behind a waypoint see the waypoint's address, not the client's. */
+  readonly hideClient?: boolean;
   /** Our own SPIFFE id, said in `x-forwarded-client-cert`. */
   readonly ownIdentity?: SpiffeId;
 }
@@ -62,6 +64,8 @@ export class Downstream implements ConnectionContext, L7ConnectionFacts, Forward
   readonly clientCertText: string;
   readonly peer: SocketAddress;
   readonly local: SocketAddress;
+  /** The client, where applications of the mesh are to see its address: behind waypoints. */
+  readonly onBehalfOf: SocketAddress | null;
   /** `address:port` for logs. */
   readonly peerText: string;
   readonly localText: string;
@@ -87,6 +91,7 @@ export class Downstream implements ConnectionContext, L7ConnectionFacts, Forward
     this.clientCertText = clientCertText(info);
     this.peer = { address: info.peerAddress, port: info.peerPort };
     this.local = { address: info.localAddress, port: info.localPort };
+    this.onBehalfOf = info.use === "waypoint" && info.hideClient !== true ? this.peer : null;
     this.peerText = hostPort(info.peerAddress, info.peerPort);
     this.localText = hostPort(info.localAddress, info.localPort);
   }

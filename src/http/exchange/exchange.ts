@@ -184,8 +184,19 @@ export class Exchange
   get sourceWorkload(): Workload | undefined {
     return this.downstream.sourceWorkload;
   }
-  header(name: string): string | undefined {
-    return this.head.fields.joined(fieldName(name));
+  headerValues(name: string): readonly string[] {
+    switch (name) {
+      case "host":
+      case ":authority":
+        return [this.head.authority];
+      case ":method":
+        return [this.head.method];
+      case ":path":
+        return [this.head.path];
+      case ":scheme":
+        return [this.head.scheme];
+    }
+    return this.head.fields.values(fieldName(name));
   }
   /** Bytes of an upgraded protocol are no body: they flow once the backend has agreed. */
   get bodyEnded(): boolean {
@@ -196,6 +207,9 @@ export class Exchange
   }
   get source(): SocketAddress {
     return this.downstream.peer;
+  }
+  get onBehalfOf(): SocketAddress | null {
+    return this.downstream.onBehalfOf;
   }
   get originalDestination(): SocketAddress {
     return this.downstream.local;

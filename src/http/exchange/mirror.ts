@@ -17,6 +17,7 @@ let underWay = 0;
 export interface MirrorSource {
   readonly head: RequestHead;
   readonly source: SocketAddress;
+  readonly onBehalfOf: SocketAddress | null;
   readonly originalDestination: SocketAddress;
   readonly downstreamVersion: HttpVersion;
 }
@@ -35,6 +36,7 @@ export class Mirrored implements AttemptHandler, UpstreamRequest, TapHandler {
   readonly bodyEnded: boolean;
   readonly downstreamVersion: HttpVersion;
   readonly source: SocketAddress;
+  readonly onBehalfOf: SocketAddress | null;
   readonly originalDestination: SocketAddress;
   readonly tried: readonly Host[] = [];
   readonly avoidPriorities = false;
@@ -69,6 +71,7 @@ export class Mirrored implements AttemptHandler, UpstreamRequest, TapHandler {
     this.bodyEnded = chunks.length === 0 && trailers === null && contentLength <= 0;
     this.downstreamVersion = of.downstreamVersion;
     this.source = of.source;
+    this.onBehalfOf = of.onBehalfOf;
     this.originalDestination = of.originalDestination;
     this.#chunks = chunks;
     this.#trailers = trailers;

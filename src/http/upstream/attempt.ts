@@ -38,6 +38,8 @@ export class Attempt implements ClientStreamHandler {
   reusedConnection = false;
   /** In its pool's queue. */
   queued = false;
+  /** Since when it has waited for a connection, on the reactor's clock; -1 before. */
+  waitingSince = -1;
   /** Links of the queue of those that wait for a connection. */
   next: Attempt | null = null;
   previous: Attempt | null = null;

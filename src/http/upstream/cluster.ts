@@ -109,12 +109,17 @@ export class Cluster implements HostSetOwner {
     const host = this.pick(attempt.request);
     if (host !== null) {
       attempt.host = host;
-      const pool = attempt.pool = this.#poolOf(host, attempt.request);
-      pool.dispatch(attempt);
+      this.dispatchTo(host, attempt);
       return;
     }
     if (this.unresolved) return (this.#waiting ??= new WaitingRoom(this)).admit(attempt);
     attempt.fail(upstreamError("no_healthy_upstream", `no healthy upstream for "${this.name}"`));
+  }
+
+  /** Sends the attempt's request to this host, now or when there is a connection for it. */
+  dispatchTo(host: Host, attempt: Attempt): void {
+    const pool = attempt.pool = this.#poolOf(host, attempt.request);
+    pool.dispatch(attempt);
   }
 
   /** For attempts that are cancelled while they wait. */
@@ -128,8 +133,12 @@ export class Cluster implements HostSetOwner {
     // An upgrade is understood by more servers in HTTP/1.1.
     const http2 = protocol === "HTTP2" ||
       (protocol !== "HTTP1" && request.downstreamVersion === "HTTP/2" && request.head.upgrade === "");
-    if (http2) return host.http2 ??= new HttpPool(this, host, true);
-    return host.http1 ??= new HttpPool(this, host, false);
+    const client = host.perClient ? request.onBehalfOf : null;
+    const { pools } = host;
+    if (client !== null) {
+      return pools.ofClient(client.address, http2) ?? pools.add(new HttpPool(this, host, http2, client));
+    }
+    return (http2 ? pools.http2 : pools.http1) ?? pools.add(new HttpPool(this, host, http2, null));
   }
 
   /** A connection of its own to a host, for bytes: calls back once, never before this returns, unless cancelled. */
@@ -217,17 +226,36 @@ export class Cluster implements HostSetOwner {
     this.#set.outlier?.onLocalFailure(host, timedOut);
   }
 
-  /** A pool may not connect now; it is told when there is room. */
+  /** A pool may not connect now; it is told when there is room. An idle connection that another client left makes room. */
   waitForRoom(pool: HttpPool): void {
     (this.#blocked ??= new Set()).add(pool);
+    if (pool.client === null) return;
+    if (pool.host.pools.idle.endOldest()) return;
+    for (const host of this.hosts) if (host.pools.idle.endOldest()) return;
   }
 
-  /** A connection has ended. */
+  /** Nobody waits for a connection in this pool any more. */
+  stopWaiting(pool: HttpPool): void {
+    this.#blocked?.delete(pool);
+  }
+
+  /** Whether somebody in another pool has waited for room longer than anybody in this one. */
+  longerWaiting(pool: HttpPool): boolean {
+    if (this.#blocked === null || this.#blocked.size === 0) return false;
+    for (const first of this.#blocked) return first !== pool && first.waitingSince < pool.waitingSince;
+    return false;
+  }
+
+  /** A connection has ended, or more of them are allowed: those who wait are served in the order in which they came. */
   onRoom(): void {
     const blocked = this.#blocked;
-    if (blocked === null) return;
-    this.#blocked = null;
-    for (const pool of blocked) pool.onRoom();
+    if (blocked === null || blocked.size === 0) return;
+    // One that wants more than there is room for waits again, and is found last, having no room.
+    for (const pool of blocked) {
+      if (!pool.mayConnect) continue;
+      blocked.delete(pool);
+      pool.onRoom();
+    }
   }
 
   certificate(): CertificateChoice {
@@ -251,8 +279,8 @@ export class Cluster implements HostSetOwner {
     if (JSON.stringify([old.tls, old.protocol]) !== JSON.stringify([destination.tls, destination.protocol])) {
       this.#tls?.clear();
       for (const host of this.hosts) {
-        host.drain();
-        host.http1 = host.http2 = null;
+        host.pools.drain();
+        host.pools.clear();
       }
     }
     this.#set.configure(destination);
@@ -266,7 +294,7 @@ export class Cluster implements HostSetOwner {
   /** The proxy is leaving: connections are not kept any more, and idle ones end. Requests still go through. */
   retire(): void {
     this.retired = true;
-    for (const host of this.hosts) host.drain();
+    for (const host of this.hosts) host.pools.drain();
   }
 
   /** No longer configured: as {@linkcode retire}, and hosts are not watched any more. */
@@ -281,7 +309,7 @@ export class Cluster implements HostSetOwner {
     this.#set.release();
     this.#waiting?.onResolved();
     this.#raw?.close();
-    for (const pool of [...this.pools]) pool.close();
+    for (const pool of new Set([...this.pools, ...this.#blocked ?? []])) pool.close();
   }
 
   /** Hosts for dumps. */

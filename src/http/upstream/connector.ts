@@ -24,13 +24,17 @@ export type Application = "h2" | "http/1.1" | "raw";
 /** Called once, never before {@linkcode connectHost} returns, unless cancelled. */
 export type ConnectedCallback = (error: UpstreamError | null, carrier: Carrier | null) => void;
 
-/** Connects to a host: TCP or an HBONE tunnel, then TLS where the destination asks for it, all within the connect time-out. */
+/**
+ * Connects to a host: TCP or an HBONE tunnel, then TLS where the destination asks for it, all within the connect time-out.
+ *
+ * @param client whose the connection is, told to the tunnel's other end; null when it is not one client's
+ */
 export function connectHost(
   cluster: Cluster,
   host: Host,
   application: Application,
   callback: ConnectedCallback,
-  client: SocketAddress | null = null,
+  client: SocketAddress | null,
 ): Connecting {
   const connecting = new Connecting(cluster, host, application, callback, client);
   connecting.start();
@@ -135,7 +139,7 @@ export class Connecting {
     const self = this.#cluster.options.self?.();
     const headers: [string, string][] = [];
     if (self) headers.push(["baggage", encodeBaggage(self)]);
-    // A raw tunnel belongs to one client; one that carries HTTP will serve many, and must not name the first.
+    // What serves one client alone may say so; what serves many must not name the first.
     if (this.#client !== null) {
       headers.push(["forwarded", encodeForwarded(this.#client.address, this.#client.port, service?.hostname)]);
     } else if (service && HOST_NAME.test(service.hostname)) headers.push(["forwarded", `host=${service.hostname}`]);

@@ -1,7 +1,7 @@
 import type { Locality, Service, SpiffeId, Workload } from "../../model/mod.ts";
 import { hostPort } from "../../core/ip.ts";
 import type { OutlierState } from "./outlier.ts";
-import type { HttpPool } from "./pool.ts";
+import { HostPools } from "./host_pools.ts";
 
 /** The HBONE tunnel that leads to a host. */
 export interface HostTunnel {
@@ -54,8 +54,7 @@ export class Host {
   ejected = false;
   /** Its source does not name it any more. */
   removed = false;
-  http1: HttpPool | null = null;
-  http2: HttpPool | null = null;
+  readonly pools: HostPools = new HostPools();
 
   constructor(spec: HostSpec, now: number) {
     this.key = spec.key;
@@ -85,8 +84,9 @@ export class Host {
     return this.spec.healthy && !this.ejected;
   }
 
-  drain(): void {
-    this.http1?.drain();
-    this.http2?.drain();
+  /** Whether its connections belong to one client each: a waypoint at the tunnel's end would not believe whom we name. */
+  get perClient(): boolean {
+    const { tunnel } = this.spec;
+    return tunnel !== undefined && !tunnel.waypoint;
   }
 }

@@ -212,8 +212,8 @@ export class HostSet implements NameWatcher {
       this.#hosts.delete(key);
       host.removed = true;
       this.outlier?.forget(host);
-      host.drain();
-      if (host.http1 !== null || host.http2 !== null) this.#evicted.push(host);
+      host.pools.drain();
+      if (!host.pools.empty) this.#evicted.push(host);
     }
   }
 
@@ -222,10 +222,7 @@ export class HostSet implements NameWatcher {
     const evicted = this.#evicted;
     this.#evicted = [];
     if (this.#table.size === 0) return;
-    for (const host of evicted) {
-      host.http1?.evict();
-      host.http2?.evict();
-    }
+    for (const host of evicted) host.pools.evict();
   }
 
   #comesFrom(services: ReadonlySet<string>): void {

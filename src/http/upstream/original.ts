@@ -40,14 +40,14 @@ export class OriginalHosts {
       else {
         this.#hosts.delete(place);
         host.removed = true;
-        host.drain();
+        host.pools.drain();
       }
     }
   }
 
   /** The destination is not of this kind any more. */
   clear(): void {
-    for (const host of this.#hosts.values()) host.drain();
+    for (const host of this.#hosts.values()) host.pools.drain();
     this.#hosts.clear();
   }
 
@@ -55,7 +55,7 @@ export class OriginalHosts {
     for (const [place, host] of this.#hosts) {
       if (host.connections > 0 || host.active > 0) continue;
       this.#hosts.delete(place);
-      host.drain();
+      host.pools.drain();
       if (this.#hosts.size < MAX_IDLE_HOSTS) return;
     }
   }

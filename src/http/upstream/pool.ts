@@ -6,6 +6,7 @@ import type { Cluster } from "./cluster.ts";
 import type { Carrier } from "./codecs.ts";
 import { connectHost, type Connecting } from "./connector.ts";
 import type { Host } from "./host.ts";
+import type { IdleLink } from "./idle.ts";
 import { type UpstreamError, upstreamError } from "./types.ts";
 
 /** Requests that one connection being made is counted on for, with HTTP/2, before another is begun. */
@@ -15,13 +16,17 @@ const H2_STREAMS_EXPECTED = 100;
 const OFFER_AGAIN_MS = 20, YOUNG_MS = 500;
 
 /** A connection of a pool, and what the pool knows about it. */
-export class PooledConnection implements ClientConnectionOwner {
+export class PooledConnection implements ClientConnectionOwner, IdleLink {
   readonly pool: HttpPool;
   readonly connection: ClientConnection;
   readonly remote: SocketAddress;
   readonly local: SocketAddress;
   /** On the pool's stack of connections that take requests. */
   ready = false;
+  // Links among the host's idle connections that belong to one client each.
+  idle = false;
+  nextIdle: IdleLink | null = null;
+  previousIdle: IdleLink | null = null;
   /** Since when it has had no request; on the reactor's clock. */
   idleSince: number;
   readonly since: number;
@@ -32,6 +37,11 @@ export class PooledConnection implements ClientConnectionOwner {
     this.remote = carrier.remote;
     this.local = carrier.local;
     this.idleSince = this.since = pool.cluster.reactor.now;
+  }
+
+  /** Ends it, being idle, to make room. */
+  endIdle(): void {
+    this.pool.endIdle(this);
   }
 
   onCapacity(_connection: ClientConnection): void {
@@ -46,11 +56,15 @@ export class PooledConnection implements ClientConnectionOwner {
 /**
  * Connections of one HTTP version to one host. HTTP/1.1 connections that are free lie on a stack, so that the warmest is used and
  * the others grow old; HTTP/2 connections stay on it while the peer takes streams. Requests without a connection wait in order.
+ *
+ * A pool of one client ends with its last connection, and its idle connections count among those that its host keeps for all clients.
  */
 export class HttpPool {
   readonly cluster: Cluster;
   readonly host: Host;
   readonly http2: boolean;
+  /** Whose connections these are; the port is that of the connection that came first. Null: anybody's. */
+  readonly client: SocketAddress | null;
   readonly #ready: PooledConnection[] = [];
   readonly #all = new Set<PooledConnection>();
   readonly #connecting = new Set<Connecting>();
@@ -58,12 +72,19 @@ export class HttpPool {
   #last: Attempt | null = null;
   #pending = 0;
   #sweep: Timer | null = null;
-  #draining = false;
+  #draining: boolean;
+  /** Waits for room among the cluster's connections. */
+  #blocked = false;
+  /** Its host has forgotten it: nobody is to wait here any more. */
+  #gone = false;
 
-  constructor(cluster: Cluster, host: Host, http2: boolean) {
+  constructor(cluster: Cluster, host: Host, http2: boolean, client: SocketAddress | null) {
     this.cluster = cluster;
     this.host = host;
     this.http2 = http2;
+    this.client = client;
+    // Somebody was on the way to a host that has gone meanwhile.
+    this.#draining = host.removed;
   }
 
   /** Connections that are up. */
@@ -75,12 +96,30 @@ export class HttpPool {
     return this.#pending;
   }
 
+  /** Since when its oldest request has waited for a connection, on the reactor's clock; Infinity when none does. */
+  get waitingSince(): number {
+    return this.#first === null ? Infinity : this.#first.waitingSince;
+  }
+
+  /**
+   * Whether one more connection is within the limit, or is due whatever the limit: one for each pool. Pools of HTTP/1.1 that have one
+   * client each share what is due to their host, or thousands of clients would have thousands of connections.
+   */
+  get mayConnect(): boolean {
+    const shared = this.client !== null && !this.http2;
+    const own = shared ? this.host.connections : this.#all.size + this.#connecting.size;
+    return this.cluster.breakers.mayConnect(own);
+  }
+
   /** Sends the attempt's request on a connection that is up, or queues it until there is one. */
   dispatch(attempt: Attempt): void {
     if (this.#first === null && this.#sendNow(attempt)) return;
+    // The last connection has just turned out to be closed, and a client's pool ends with it.
+    if (this.#gone) return this.cluster.dispatchTo(this.host, attempt);
     const { breakers, counters } = this.cluster;
     if (breakers.pending >= breakers.maxPending) {
       counters.upstream_rq_pending_overflow++;
+      this.#endIfEmpty();
       return attempt.fail(upstreamError("overflow", `too many requests wait for "${this.cluster.name}"`));
     }
     this.#enqueue(attempt);
@@ -100,6 +139,7 @@ export class HttpPool {
       }
       const { connection } = pooled;
       const limit = this.cluster.maxRequestsPerConnection;
+      if (pooled.idle) this.host.pools.idle.remove(pooled);
       // One less to give, before anything that the request calls back can look for a connection.
       if (!this.http2) this.#unready(pooled);
       const last = limit > 0 && connection.requests + 1 >= limit;
@@ -131,7 +171,7 @@ export class HttpPool {
       );
     }
     reactor.setTimer(OFFER_AGAIN_MS, () => {
-      if (!attempt.over) this.dispatch(attempt);
+      if (!attempt.over) this.cluster.dispatchTo(this.host, attempt);
     });
   }
 
@@ -163,6 +203,7 @@ export class HttpPool {
   #enqueue(attempt: Attempt): void {
     attempt.await();
     attempt.queued = true;
+    if (attempt.waitingSince < 0) attempt.waitingSince = this.cluster.reactor.now;
     attempt.previous = this.#last;
     attempt.next = null;
     if (this.#last === null) this.#first = attempt;
@@ -185,6 +226,11 @@ export class HttpPool {
     this.#pending--;
     this.cluster.breakers.pending--;
     // A connection that nobody waits for any more is finished all the same: the next request will want it.
+    if (this.#first === null && this.#blocked) {
+      this.#blocked = false;
+      this.cluster.stopWaiting(this);
+    }
+    this.#endIfEmpty();
   }
 
   #servePending(): void {
@@ -193,6 +239,7 @@ export class HttpPool {
       if (this.#take() === null) return this.#connectAsNeeded();
       this.forget(attempt);
       if (!this.#sendNow(attempt)) {
+        if (this.#gone) return this.cluster.dispatchTo(this.host, attempt);
         this.#enqueue(attempt);
         return this.#connectAsNeeded();
       }
@@ -213,12 +260,12 @@ export class HttpPool {
   // --- connections
 
   #connectAsNeeded(): void {
-    const { breakers } = this.cluster;
     for (;;) {
       const promised = this.#connecting.size * (this.http2 ? H2_STREAMS_EXPECTED : 1);
       if (this.#pending <= promised) return;
-      if (!breakers.mayConnect(this.#all.size + this.#connecting.size)) {
+      if (!this.mayConnect) {
         this.cluster.counters.upstream_cx_overflow++;
+        this.#blocked = true;
         return this.cluster.waitForRoom(this);
       }
       this.#connect();
@@ -238,7 +285,7 @@ export class HttpPool {
         return this.#connectAsNeeded();
       }
       this.#begin(carrier!);
-    });
+    }, this.client);
     this.#connecting.add(connecting);
   }
 
@@ -257,8 +304,20 @@ export class HttpPool {
   #lost(): void {
     this.cluster.breakers.connections--;
     this.host.connections--;
-    if (this.#all.size === 0 && this.#connecting.size === 0) this.cluster.pools.delete(this);
+    if (this.#all.size === 0 && this.#connecting.size === 0) {
+      this.cluster.pools.delete(this);
+      this.#endIfEmpty();
+    }
     this.cluster.onRoom();
+  }
+
+  /** A client's pool lasts as long as it has connections, or requests that wait for one. */
+  #endIfEmpty(): void {
+    if (this.client === null || this.#first !== null || this.#all.size > 0 || this.#connecting.size > 0) return;
+    this.#sweep?.cancel();
+    this.#sweep = null;
+    this.#gone = true;
+    this.host.pools.remove(this);
   }
 
   onCapacity(pooled: PooledConnection): void {
@@ -273,15 +332,34 @@ export class HttpPool {
       connection.drain();
       return;
     }
-    if (pooled.ready || connection.capacity <= 0) return;
-    pooled.ready = true;
-    this.#ready.push(pooled);
-    if (this.#first !== null) {
-      this.#servePending();
-      // Those who waited may have been refused, or gone elsewhere: then it is idle after all.
-      if (pooled.ready && this.#leaving) return this.onCapacity(pooled);
+    if (idle && this.client !== null && this.#yields(connection)) return this.endIdle(pooled);
+    if (!pooled.ready && connection.capacity > 0) {
+      pooled.ready = true;
+      this.#ready.push(pooled);
+      if (this.#first !== null) {
+        this.#servePending();
+        // Those who waited may have been refused, or gone elsewhere: then it is idle after all.
+        if (pooled.ready && this.#leaving) return this.onCapacity(pooled);
+      }
+      if (this.#sweep === null) this.#idleBegins();
     }
-    if (this.#sweep === null) this.#idleBegins();
+    if (this.client !== null && pooled.ready && connection.streams === 0) this.host.pools.idle.add(pooled);
+  }
+
+  /**
+   * Whether a connection that has become idle makes room for another client that has waited longer than anybody here. One that was made
+   * for somebody serves somebody first, or clients could end each other's connections without end; and HTTP/2 would be given its one again.
+   */
+  #yields(connection: ClientConnection): boolean {
+    if (this.#first !== null && (this.http2 || connection.requests === 0)) return false;
+    return this.cluster.longerWaiting(this);
+  }
+
+  /** Ends a connection that is idle. */
+  endIdle(pooled: PooledConnection): void {
+    if (pooled.ready) this.#unready(pooled);
+    if (pooled.idle) this.host.pools.idle.remove(pooled);
+    pooled.connection.drain();
   }
 
   get #leaving(): boolean {
@@ -296,12 +374,14 @@ export class HttpPool {
   onClosed(pooled: PooledConnection): void {
     if (!this.#all.delete(pooled)) return;
     if (pooled.ready) this.#unready(pooled);
+    if (pooled.idle) this.host.pools.idle.remove(pooled);
     this.#lost();
     if (this.#first !== null) this.#connectAsNeeded();
   }
 
   /** A connection elsewhere in the cluster has ended: those who wait here may have one now. */
   onRoom(): void {
+    this.#blocked = false;
     if (this.#first !== null) this.#connectAsNeeded();
   }
 
@@ -329,8 +409,7 @@ export class HttpPool {
     for (const pooled of [...this.#all]) {
       if (pooled.connection.streams > 0) continue;
       if (now - pooled.idleSince >= idleTimeoutMs) {
-        if (pooled.ready) this.#unready(pooled);
-        pooled.connection.drain();
+        this.endIdle(pooled);
       } else oldest = Math.min(oldest, pooled.idleSince);
     }
     if (oldest < Infinity && this.#sweep === null) this.#watchIdle(oldest + idleTimeoutMs - now);

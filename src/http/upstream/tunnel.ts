@@ -84,7 +84,7 @@ class OpeningTunnel implements PendingTunnel {
       }
       cluster.onConnected(host);
       this.#settle(null, carrier);
-    }, this.#context.source);
+    }, host.perClient ? this.#context.onBehalfOf : null);
   }
 
   /** Callers do not expect an answer before they have the handle. */

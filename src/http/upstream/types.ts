@@ -56,8 +56,13 @@ export function upstreamFlag(code: UpstreamErrorCode): "UH" | "UF" | "UO" | "UC"
 export interface PickContext {
   /** Absent for bytes. */
   readonly head: RequestHead | null;
-  /** The client's address: for `sourceIp` hashes, and told to the other end of a raw tunnel. */
+  /** The client's address: for `sourceIp` hashes. */
   readonly source: SocketAddress | null;
+  /**
+   * The client whose address the application is to see, where it is reached by HBONE: connections are then this client's alone.
+   * Null where the application is to see the proxy's own.
+   */
+  readonly onBehalfOf: SocketAddress | null;
   /** Where the client meant to go, for destinations of kind `original`. */
   readonly originalDestination: SocketAddress | null;
   /** Hosts that earlier attempts used, to be avoided (not with consistent hashing). */

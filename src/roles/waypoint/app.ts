@@ -123,7 +123,7 @@ export async function startWaypoint({ config, env, logger, onEnd }: WaypointOpti
       onTcpConnected: (open) => telemetry.onTcpConnected(open),
       onTcpDone: (report) => telemetry.onTcp(report),
       logger: logger.child("proxy"),
-      hbone: isWaypoint ? listenPlace(config.hboneAddress) : undefined,
+      hbone: isWaypoint ? { ...listenPlace(config.hboneAddress), hideClients: !config.showClients } : undefined,
       gatewayHost: config.gatewayHost,
     });
     const { compiler, config: store } = proxy;

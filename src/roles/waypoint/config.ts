@@ -45,6 +45,12 @@ export const WAYPOINT_SETTINGS = {
   readinessAddress: setting("READINESS_ADDR", "string", "[::]:15021", "/healthz/ready"),
   proxyStatsAddress: setting("PROXY_STATS_ADDR", "string", "[::]:15090", "/stats/prometheus, the proxy's alone"),
   hboneAddress: setting("HBONE_ADDR", "string", "[::]:15008", "Where a waypoint takes tunnels"),
+  showClients: setting(
+    "PRESERVE_CLIENT_ADDRESS",
+    "boolean",
+    true,
+    "Applications behind a waypoint see their clients' addresses, each client having connections of its own; false: the waypoint's, and shared",
+  ),
   gatewayHost: setting("GATEWAY_BIND", "string", "::", "The address on which a gateway's ports are opened"),
   terminationDrainMs: setting(
     "TERMINATION_DRAIN_DURATION_SECONDS",

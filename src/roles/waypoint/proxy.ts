@@ -31,7 +31,7 @@ export interface L7ProxyOptions {
   readonly onTcpDone: TcpConnectionsOptions["onDone"];
   readonly logger: Logger;
   /** Where tunnels are taken; absent for gateways. */
-  readonly hbone?: { readonly address: string; readonly port: number };
+  readonly hbone?: { readonly address: string; readonly port: number; readonly hideClients?: boolean };
   /** Address on which gateway ports are opened. */
   readonly gatewayHost: string;
 }

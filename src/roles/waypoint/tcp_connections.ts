@@ -43,7 +43,8 @@ export class TcpConnections {
       cluster: (name) => clusters.get(name),
       route,
       downstream: end,
-      source: { address: downstream.peerAddress, port: downstream.peerPort },
+      source: downstream.peer,
+      onBehalfOf: downstream.onBehalfOf,
       originalDestination,
       onConnected: (session) => onConnected?.({ runtime, downstream, traffic: session }),
       onDone: (outcome) => {

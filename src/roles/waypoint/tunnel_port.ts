@@ -13,6 +13,7 @@ import {
   type TcpListener,
   type TcpSocket,
 } from "../../net/mod.ts";
+import { forwardedClient } from "../../proxy/headers.ts";
 import { type MeshView, workloadIdentity } from "../../proxy/state/mod.ts";
 import { LimitedLog } from "../../telemetry/limited_log.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -33,6 +34,8 @@ export interface TunnelPortOptions {
   readonly logger: Logger;
   readonly address: string;
   readonly port: number;
+  /** Applications see the waypoint's address, not their clients'. */
+  readonly hideClients?: boolean;
 }
 
 /** The port on which a waypoint takes tunnels from the mesh's proxies. */
@@ -130,11 +133,11 @@ export class TunnelPort {
   }
 
   #info(request: HboneRequest, localAddress: string, localPort: number): DownstreamInfo {
-    const { mesh, network } = this.#options;
+    const { mesh, network, hideClients } = this.#options;
     const { ids, address } = request.peer;
     const peer = canonicalIp(address.address) ?? address.address;
     const own = mesh.workloadByAddress(network, peer);
-    const claimed = claimedClient(request.header("forwarded"));
+    const claimed = forwardedClient(request.header("forwarded"));
     let client = { address: peer, port: address.port }, sourceWorkload = own;
     if (claimed) {
       // The tunnel's client proved an identity, not an address: what it says of the address holds only for workloads of that identity.
@@ -151,6 +154,7 @@ export class TunnelPort {
       localAddress,
       localPort,
       peerIdentity: ids[0],
+      hideClient: hideClients,
       sourceWorkload: sourceWorkload && isIdentity(sourceWorkload, ids[0]) ? sourceWorkload : undefined,
     };
   }
@@ -169,12 +173,4 @@ export class TunnelPort {
 
 function isIdentity(workload: Workload, id: string): boolean {
   return spiffeId(workloadIdentity(workload)) === id;
-}
-
-/** `for="10.0.0.1:41000"`, `for="[fd00::1]:41000"` of a Forwarded header. */
-function claimedClient(header: string | undefined): { address: string; port: number } | undefined {
-  const found = /(?:^|[;,])\s*for\s*=\s*(?:"([^"]{1,64})"|([^\s";,]{1,64}))/i.exec((header ?? "").slice(0, 1024));
-  const place = splitHostPort(found?.[1] ?? found?.[2] ?? "");
-  const address = place && canonicalIp(place.host);
-  return place && address ? { address, port: place.port } : undefined;
 }

@@ -1,17 +1,49 @@
 // Everything at once, from a seed: whatever happens, every attempt has one outcome and every count comes back to zero.
 
 import assert from "node:assert/strict";
+import { HboneServer } from "../../../src/hbone/mod.ts";
 import type { Attempt } from "../../../src/http/upstream/mod.ts";
-import type { Destination } from "../../../src/model/mod.ts";
-import { withReactor } from "../../hbone/support.ts";
+import type { Destination, StaticEndpoint } from "../../../src/model/mod.ts";
+import { connectTcp, listenTcp, pump, type Reactor } from "../../../src/net/mod.ts";
+import type { MeshState } from "../../../src/proxy/state/mod.ts";
+import { testMaterial, withReactor } from "../../hbone/support.ts";
 import { eventually } from "../../support/eventually.ts";
-import { destination, lab, lineCodecs, LineServer, Recorder, seeded, statics } from "./support.ts";
+import { workload } from "../../support/model.ts";
+import { destination, endpoint, lab, lineCodecs, LineServer, loopback, Recorder, seeded } from "./support.ts";
 
 const NAME = "web";
 
-for (const seed of [1, 2]) {
-  Deno.test(`upstream: a seeded storm of answers, resets, refusals, limits, cancellations and changes (${seed})`, async () => {
-    const random = seeded(seed);
+/** A workload at an address of ours, whose tunnels lead to the ports of 127.0.0.1. */
+function tunnelled(
+  reactor: Reactor,
+  mesh: MeshState,
+  address: string,
+  material: Awaited<ReturnType<typeof testMaterial>>,
+): { close(): void } {
+  mesh.upsertWorkload(workload(address, address, { namespace: "depot", serviceAccount: "stock" }));
+  const hbone = new HboneServer({
+    reactor,
+    onConnect: (request) => {
+      const port = Number(request.authority.split(":")[1]);
+      connectTcp(reactor, { address: "127.0.0.1", port, timeoutMs: 5000 }, (error, socket) => {
+        if (error) request.reject(503);
+        else pump(request.accept(), socket!, { onDone() {} });
+      });
+    },
+  });
+  const listener = listenTcp(reactor, { address, port: 15008 }, (socket) => hbone.serve(socket, material.server));
+  return {
+    close() {
+      listener.close();
+      hbone.close();
+    },
+  };
+}
+
+for (const [seed, hbone] of [[1, false], [2, false], [30, true]] as const) {
+  const how = hbone ? "for several clients by HBONE" : `${seed}`;
+  Deno.test(`upstream: a seeded storm of answers, resets, refusals, limits, cancellations and changes (${how})`, async () => {
+    const random = seeded(seed), material = await testMaterial();
     const pick = <T>(...of: T[]): T => of[Math.floor(random() * of.length)];
     await withReactor(async (reactor) => {
       const servers = Array.from({ length: 4 }, () =>
@@ -25,9 +57,12 @@ for (const seed of [1, 2]) {
         }));
       const gone = new LineServer(reactor);
       gone.close();
-      const { clusters } = await lab(reactor, { codecs: lineCodecs(3), random });
+      const { clusters, mesh } = await lab(reactor, { codecs: lineCodecs(3), random });
+      const tunnels = hbone ? servers.map((_, i) => tunnelled(reactor, mesh, loopback(41 + i), material)) : [];
+      const place = (server: LineServer): StaticEndpoint =>
+        endpoint(hbone && server !== gone ? loopback(41 + servers.indexOf(server)) : "127.0.0.1", server.port);
       const configuration = (): Partial<Destination> => ({
-        endpoints: statics(...[...servers, gone].filter(() => random() < 0.6).map(({ port }) => port)),
+        endpoints: { kind: "static", endpoints: [...servers, gone].filter(() => random() < 0.6).map(place) },
         protocol: pick("HTTP1", "HTTP2", "USE_CLIENT"),
         loadBalancer: { policy: pick("LEAST_REQUEST", "ROUND_ROBIN", "RANDOM"), warmupMs: pick(undefined, 50) },
         limits: {
@@ -55,6 +90,7 @@ for (const seed of [1, 2]) {
       for (let round = 0; round < 100; round++) {
         for (let i = 0; i < 8; i++) {
           const recorder = new Recorder(`/${round}`);
+          recorder.onBehalfOf = hbone ? { address: pick("10.0.0.1", "10.0.0.2", "10.0.0.3"), port: 1 } : null;
           recorder.downstreamVersion = pick("HTTP/1.1", "HTTP/2");
           recorders.push(recorder);
           const attempt = pick(...kept).attempt(recorder, recorder);
@@ -99,7 +135,11 @@ for (const seed of [1, 2]) {
       });
       clusters.close();
       for (const cluster of kept) assert.equal(cluster.breakers.connections, 0);
-      for (const { host } of attempts) assert.equal(host?.connections ?? 0, 0);
+      for (const { host } of attempts) {
+        assert.equal(host?.connections ?? 0, 0);
+        assert.deepEqual([host?.pools.clients ?? 0, host?.pools.idle.size ?? 0], [0, 0]);
+      }
+      for (const tunnel of tunnels) tunnel.close();
       for (const server of servers) server.close();
     });
   });

@@ -153,6 +153,7 @@ export class Recorder implements UpstreamRequest, AttemptHandler {
   bodyEnded = true;
   downstreamVersion: HttpVersion = "HTTP/1.1";
   source: SocketAddress | null = { address: "10.9.9.9", port: 1234 };
+  onBehalfOf: SocketAddress | null = null;
   originalDestination: SocketAddress | null = null;
   tried: Host[] = [];
   avoidPriorities = false;

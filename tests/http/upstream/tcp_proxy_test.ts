@@ -36,6 +36,7 @@ async function withProxy(run: (proxy: Proxy) => Promise<void>, options: Paramete
         route: { destinations: proxy.route, idleTimeoutMs: proxy.extra.idleTimeoutMs },
         downstream: socket,
         source: socket.remote,
+        onBehalfOf: socket.remote,
         originalDestination: null,
         random,
         onDone: (outcome) => proxy.outcomes.push(outcome),
