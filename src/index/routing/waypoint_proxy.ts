@@ -102,7 +102,7 @@ function httpRoutes(
         attached.filter(({ route }) => route.namespace === sourceNamespace).map(({ route }) => route),
         world,
         destinations,
-        { sourceNamespace },
+        { sourceNamespace, home: { service: service.key, port: port.number } },
       ),
       unmatched(sourceNamespace),
     ]),

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import { ServerCredentials } from "@grpc/grpc-js";
+import { grpc } from "../../../identity/grpc.ts";
 import { newSelfSignedCa } from "../../../identity/ca_material.ts";
 import { goDuration } from "../fortio/flags.ts";
 import type { Program } from "../program.ts";
@@ -101,7 +101,7 @@ export const echoAdvanced: Program = async ({ args, env, signal }) => {
             [[":authority", authority], ...metadata.filter(([name]) => !name.endsWith("-bin"))],
           ),
       );
-    servers.push(serveUnary(port, ServerCredentials.createInsecure(), { [ECHO_METHOD]: echo }, signal));
+    servers.push(serveUnary(port, grpc.ServerCredentials.createInsecure(), { [ECHO_METHOD]: echo }, signal));
   }
   for (const port of ports.tcp) {
     const { tcpEcho } = await import("../echo.ts");

@@ -1,9 +1,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createHttp2Server } from "node:http2";
+import http2 from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { WebSocketServer } from "ws";
+import { closeSessionsLater } from "../../../identity/http2_goaway.ts";
 import { goDuration } from "../fortio/flags.ts";
 import type { Program, ProgramContext } from "../program.ts";
 import { listen } from "./listen.ts";
@@ -20,6 +21,7 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 export const echoBasic: Program = async (context) => {
   const { env } = context;
   if (env("GRPC_ECHO_SERVER")) return (await import("./echo_basic_grpc.ts")).serveGrpcEcho(context);
+  closeSessionsLater();
   const port = Number(env("HTTP_PORT") || 3000), attempts = new Map<string, number>();
   const answer = (request: IncomingMessage, response: ServerResponse) =>
     void route(context, port, attempts, request, response).catch((error) => failed(response, error));
@@ -32,7 +34,7 @@ export const echoBasic: Program = async (context) => {
     });
   };
   const plain = createServer({ keepAliveTimeout: 0 }, answer).on("upgrade", onUpgrade);
-  const h2c = createHttp2Server((request, response) => {
+  const h2c = http2.createServer((request, response) => {
     void echo(context, port, request as never, response as never, "HTTP/2.0").catch((error) =>
       failed(response as never, error)
     );

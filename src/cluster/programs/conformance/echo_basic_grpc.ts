@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { ServerCredentials } from "@grpc/grpc-js";
+import { grpc } from "../../../identity/grpc.ts";
 import type { ProgramContext } from "../program.ts";
 import { type Call, serveUnary } from "./grpc.ts";
 import { field, joined } from "./wire.ts";
@@ -30,12 +30,14 @@ export async function serveGrpcEcho({ env, signal }: ProgramContext): Promise<nu
     return assertions(`${SERVICE}/${name}`, call, env);
   };
   const methods = { [`${SERVICE}/Echo`]: method("Echo"), [`${SERVICE}/EchoTwo`]: method("EchoTwo") };
-  const servers = [serveUnary(Number(env("HTTP_PORT") || 3000), ServerCredentials.createInsecure(), methods, signal)];
+  const servers = [
+    serveUnary(Number(env("HTTP_PORT") || 3000), grpc.ServerCredentials.createInsecure(), methods, signal),
+  ];
   const cert = env("TLS_SERVER_CERT"), key = env("TLS_SERVER_PRIVKEY");
   if (cert && key) {
     const pair = { cert_chain: Buffer.from(Deno.readFileSync(cert)), private_key: Buffer.from(Deno.readFileSync(key)) };
     servers.push(
-      serveUnary(Number(env("HTTPS_PORT") || 8443), ServerCredentials.createSsl(null, [pair]), methods, signal),
+      serveUnary(Number(env("HTTPS_PORT") || 8443), grpc.ServerCredentials.createSsl(null, [pair]), methods, signal),
     );
   }
   await Promise.all(servers);

@@ -1,6 +1,6 @@
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { credentials, makeGenericClientConstructor, Metadata } from "@grpc/grpc-js";
+import { grpc } from "../../../identity/grpc.ts";
 import { goDuration } from "../fortio/flags.ts";
 import type { Program } from "../program.ts";
 import { ECHO_METHOD } from "./echo_advanced.ts";
@@ -132,10 +132,10 @@ function httpCall(id: number, secure: boolean, authority: string, path: string, 
 }
 
 function grpcCaller(authority: string, options: Options): { call(id: number): Promise<string>; close(): void } {
-  const method = unary(ECHO_METHOD), metadata = new Metadata();
+  const method = unary(ECHO_METHOD), metadata = new grpc.Metadata();
   for (const [name, value] of options.headers) metadata.add(name.toLowerCase(), value);
-  const Client = makeGenericClientConstructor({ echo: method }, "EchoTestService");
-  const client = new Client(authority, credentials.createInsecure());
+  const Client = grpc.makeGenericClientConstructor({ echo: method }, "EchoTestService");
+  const client = new Client(authority, grpc.credentials.createInsecure());
   return {
     call: (id) =>
       new Promise((resolve, reject) => {

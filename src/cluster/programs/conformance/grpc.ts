@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { type Metadata, Server, type ServerCredentials, type ServiceDefinition } from "@grpc/grpc-js";
+import { closeGrpc, grpc } from "../../../identity/grpc.ts";
 
 type Bytes = Uint8Array;
 
@@ -26,16 +26,16 @@ export interface Call {
 /** Serves unary methods until the signal, by path; others are answered UNIMPLEMENTED. */
 export async function serveUnary(
   port: number,
-  security: ServerCredentials,
+  security: grpc.ServerCredentials,
   methods: Record<string, (call: Call) => Bytes>,
   signal: AbortSignal,
 ): Promise<void> {
-  const server = new Server(), definition: Record<string, ReturnType<typeof unary>> = {};
+  const server = new grpc.Server(), definition: Record<string, ReturnType<typeof unary>> = {};
   const implementation: Record<string, (call: any, answer: (error: Error | null, bytes: Bytes) => void) => void> = {};
   for (const [path, method] of Object.entries(methods)) {
     definition[path] = unary(path);
     implementation[path] = (call, answer) => {
-      const metadata = (call.metadata as Metadata).toJSON();
+      const metadata = (call.metadata as grpc.Metadata).toJSON();
       answer(
         null,
         method({
@@ -49,7 +49,7 @@ export async function serveUnary(
       );
     };
   }
-  server.addService(definition as ServiceDefinition, implementation);
+  server.addService(definition as grpc.ServiceDefinition, implementation);
   await new Promise<void>((resolve, reject) =>
     server.bindAsync(`0.0.0.0:${port}`, security, (error) => error ? reject(error) : resolve())
   );
@@ -58,11 +58,5 @@ export async function serveUnary(
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  await new Promise<void>((resolve) => {
-    const force = setTimeout(() => server.forceShutdown(), 500);
-    server.tryShutdown(() => {
-      clearTimeout(force);
-      resolve();
-    });
-  });
+  await closeGrpc(server, 500);
 }

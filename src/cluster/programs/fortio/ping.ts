@@ -1,13 +1,5 @@
 import { Buffer } from "node:buffer";
-import {
-  credentials,
-  makeGenericClientConstructor,
-  Metadata,
-  Server,
-  ServerCredentials,
-  type ServiceDefinition,
-  status,
-} from "@grpc/grpc-js";
+import { closeGrpc, grpc } from "../../../identity/grpc.ts";
 import type { Flags } from "./flags.ts";
 import { goDuration } from "./flags.ts";
 
@@ -24,19 +16,19 @@ const raw = (path: string, responseStream = false) => ({
 });
 
 /** fortio's own service, which answers with what it was sent, and the standard health service. Messages stay bytes. */
-const PING: ServiceDefinition = { ping: raw("/fgrpc.PingServer/Ping"), chat: raw("/fgrpc.PingServer/Chat", true) };
-const HEALTH: ServiceDefinition = { check: raw("/grpc.health.v1.Health/Check") };
+const PING: grpc.ServiceDefinition = { ping: raw("/fgrpc.PingServer/Ping"), chat: raw("/fgrpc.PingServer/Chat", true) };
+const HEALTH: grpc.ServiceDefinition = { check: raw("/grpc.health.v1.Health/Check") };
 
 /** `HealthCheckResponse{status: SERVING}` */
 const SERVING = Uint8Array.of(8, 1);
 
 /** Serves ping on a port until the signal; resolves to the exit code. */
 export async function servePing(port: number, signal: AbortSignal): Promise<number> {
-  const server = new Server();
+  const server = new grpc.Server();
   server.addService(PING, {
     ping: (call: any, answer: any) => {
       console.log(`Ping of ${call.request.length} bytes, authority ${call.getHost?.() ?? ""}`);
-      const metadata = new Metadata();
+      const metadata = new grpc.Metadata();
       metadata.set("served-by", Deno.env.get("HOSTNAME") ?? "");
       call.sendMetadata(metadata);
       answer(null, call.request);
@@ -50,7 +42,7 @@ export async function servePing(port: number, signal: AbortSignal): Promise<numb
   await new Promise<void>((resolve, reject) =>
     server.bindAsync(
       `0.0.0.0:${port}`,
-      ServerCredentials.createInsecure(),
+      grpc.ServerCredentials.createInsecure(),
       (error) => error ? reject(error) : resolve(),
     )
   );
@@ -59,13 +51,7 @@ export async function servePing(port: number, signal: AbortSignal): Promise<numb
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  await new Promise<void>((resolve) => {
-    const force = setTimeout(() => server.forceShutdown(), 500);
-    server.tryShutdown(() => {
-      clearTimeout(force);
-      resolve();
-    });
-  });
+  await closeGrpc(server, 500);
   return 0;
 }
 
@@ -81,9 +67,9 @@ export async function grpcPing(flags: Flags): Promise<number> {
   const [target] = flags.rest;
   const address = target.replace(/^[a-z]+:\/\//, "").replace(/\/$/, "");
   const count = Math.max(1, Number(flags.values.get("n") ?? 1));
-  const Client = makeGenericClientConstructor(PING, "PingServer");
-  const client = new Client(/:\d+$/.test(address) ? address : `${address}:8079`, credentials.createInsecure());
-  const metadata = new Metadata();
+  const Client = grpc.makeGenericClientConstructor(PING, "PingServer");
+  const client = new Client(/:\d+$/.test(address) ? address : `${address}:8079`, grpc.credentials.createInsecure());
+  const metadata = new grpc.Metadata();
   for (const line of flags.headers) metadata.set(line.split(":")[0].trim(), line.slice(line.indexOf(":") + 1).trim());
   const codes = new Map<string, number>(), micros: number[] = [], servers = new Map<string, number>();
   for (let seq = 1; seq <= count; seq++) {
@@ -100,7 +86,7 @@ export async function grpcPing(flags: Flags): Promise<number> {
         { deadline },
         (error: any) => {
           if (error) console.log(`Error: ${error.message}`);
-          resolve(error ? status[error.code] ?? "UNKNOWN" : "SERVING");
+          resolve(error ? grpc.status[error.code] ?? "UNKNOWN" : "SERVING");
         },
       );
       call.on("metadata", (headers) => {

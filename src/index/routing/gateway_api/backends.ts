@@ -9,11 +9,23 @@ export interface ResolvedBackend {
   readonly port: RoutablePort;
 }
 
-/** The service and port that a `backendRef` means, or the fault for the route's status. */
+/** What requests were sent to in the first place: a service, and one of its ports or (undefined) any. */
+export interface Home {
+  readonly service: string;
+  readonly port: number | undefined;
+}
+
+/**
+ * The service and port that a `backendRef` means, or the fault for the route's status.
+ *
+ * @param homes parents of the route: what was asked for needs no ReferenceGrant, so that a namespace can shape its own requests to a service
+ * of another. Another port of it does: what may be sent to a port is decided at that port.
+ */
 export function resolveBackend(
   world: World,
   route: { readonly kind: string; readonly namespace: string },
   ref: BackendReference & { readonly api: "gateway" },
+  homes: readonly Home[] = [],
 ): ResolvedBackend | Fault {
   const { group, kind, namespace, name, port } = ref, { clusterDomain } = world.ambient.settings;
   const hostname = group === ISTIO_GROUP && kind === "Hostname";
@@ -28,17 +40,18 @@ export function resolveBackend(
     message:
       `backendRef ${name}/${owner} not accessible to a ${route.kind} in namespace "${route.namespace}" (missing a ReferenceGrant?)`,
   });
-  if (!hostname && !world.grants.permits(from, { group, kind, namespace, name })) return refused(namespace);
   let service: RoutableService | undefined;
   if (core) service = world.services.get(`${namespace}/${name}.${namespace}.svc.${clusterDomain}`);
   else if (hostname) service = world.services.byHost(name.toLowerCase(), route.namespace, world.ambient);
   else service = world.services.entry(namespace, name);
+  const home = homes.some((one) => one.service === service?.key && (one.port === undefined || one.port === port));
+  if (!hostname && !home && !world.grants.permits(from, { group, kind, namespace, name })) return refused(namespace);
   if (!service) {
     return { reason: "BackendNotFound", message: `backend(${hostname ? name : `${namespace}/${name}`}) not found` };
   }
   // Whose host it is decides, as for a Service by its name (Istio asks for no grant here): the proxy connects with its own identity, which
   // may reach what the author of the route may not.
-  if (hostname) {
+  if (hostname && !home) {
     const { kind, namespace, name } = service, group = kind === "Service" ? "" : ISTIO_GROUP;
     if (!world.grants.permits(from, { group, kind, namespace, name })) return refused(namespace);
   }

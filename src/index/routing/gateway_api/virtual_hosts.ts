@@ -6,7 +6,7 @@ import { type Found, lowerRule } from "../lower.ts";
 import type { BackendReference } from "../rule.ts";
 import type { World } from "../world.ts";
 import type { ListenerRoute } from "./attachment.ts";
-import { resolveBackend } from "./backends.ts";
+import { type Home, resolveBackend } from "./backends.ts";
 import type { ParsedRoute } from "./route.ts";
 
 interface Entry {
@@ -27,19 +27,22 @@ function compare(a: Entry, b: Entry): number {
 interface Options {
   readonly sourceNamespace?: string;
   readonly redirectPort?: number;
+  /** The service and port whose routes these are. */
+  readonly home?: Home;
 }
 
 function entriesOf(route: ParsedRoute, world: World, destinations: DestinationSet, options: Options): Entry[] {
+  const { home, ...context } = options, homes = home ? [home] : [];
   const { kind, namespace, name, age } = route, origin = `${kind}/${namespace}/${name}`;
   const find = (ref: BackendReference): Found => {
-    const backend = ref.api === "gateway" ? resolveBackend(world, { kind, namespace }, ref) : undefined;
+    const backend = ref.api === "gateway" ? resolveBackend(world, { kind, namespace }, ref, homes) : undefined;
     const destination = backend && "service" in backend
       ? destinations.name(backend.service, backend.port.number)
       : undefined;
     return destination === undefined ? { invalid: 500 } : { destination };
   };
   return route.rules.flatMap((rule, i) =>
-    lowerRule(rule, { origin, find, ...options }).map((lowered, j): Entry => ({
+    lowerRule(rule, { origin, find, ...context }).map((lowered, j): Entry => ({
       rank: rule.matches[j].rank,
       age,
       rule: i,

@@ -3,6 +3,7 @@ import { resolveBackend } from "../gateway_api/backends.ts";
 import type { Fault } from "../gateway_api/gateway.ts";
 import type { ParsedRoute } from "../gateway_api/route.ts";
 import type { RouteParentStatus, RoutingCondition, RoutingStatus } from "../status.ts";
+import type { RoutableService } from "../services.ts";
 import type { World } from "../world.ts";
 import { condition } from "./conditions.ts";
 import { GATEWAY_MANAGER } from "./gateways.ts";
@@ -14,7 +15,7 @@ export function routeStatuses(world: World): RoutingStatus[] {
 }
 
 function routeStatus(world: World, { route, parents }: RouteOutcome): RoutingStatus {
-  const { kind, namespace, name, generation } = route, unresolved = unresolvedRefs(world, route);
+  const { kind, namespace, name, generation } = route, unresolved = unresolvedRefs(world, route, parents);
   return {
     kind,
     namespace,
@@ -26,17 +27,34 @@ function routeStatus(world: World, { route, parents }: RouteOutcome): RoutingSta
 }
 
 /** The first reference that leads nowhere; kinds before namespaces before names, as the author would mend them. */
-function unresolvedRefs(world: World, route: ParsedRoute): Fault | undefined {
+function unresolvedRefs(world: World, route: ParsedRoute, parents: readonly ParentOutcome[]): Fault | undefined {
+  const homes = parents.flatMap(({ parent, service }) => service ? [{ service: service.key, port: parent.port }] : []);
   const ORDER = ["InvalidKind", "RefNotPermitted", "BackendNotFound"];
   let worst: Fault | undefined;
   for (const rule of route.rules) {
     for (const { ref } of [...rule.backends, ...rule.mirrors]) {
-      const found = ref.api === "gateway" ? resolveBackend(world, route, ref) : undefined;
+      const found = ref.api === "gateway" ? resolveBackend(world, route, ref, homes) : undefined;
       if (!found || "service" in found) continue;
       if (!worst || ORDER.indexOf(found.reason) < ORDER.indexOf(worst.reason)) worst = found;
     }
   }
   return worst;
+}
+
+/** What a route for all ports of a service of another namespace may do at one of them alone. */
+function otherPorts(world: World, route: ParsedRoute, { key, ports }: RoutableService): Fault | undefined {
+  const http = ports.filter(({ protocol }) => protocol !== "TCP" && protocol !== "TLS").map(({ number }) => number);
+  for (const { ref } of route.rules.flatMap((rule) => [...rule.backends, ...rule.mirrors])) {
+    if (ref.api !== "gateway" || "service" in resolveBackend(world, route, ref)) continue;
+    const refused = http.filter((port) => !("service" in resolveBackend(world, route, ref, [{ service: key, port }])));
+    if (refused.length === 0 || refused.length === http.length) continue;
+    const backend = `${ref.name}/${ref.namespace}:${ref.port}`;
+    const message = `requests to port ${
+      refused.join(", ")
+    } are answered 500: there backendRef ${backend} needs a ReferenceGrant`;
+    return { reason: "RefNotPermitted", message };
+  }
+  return undefined;
 }
 
 function parentStatus(
@@ -56,10 +74,11 @@ function parentStatus(
     condition("Accepted", generation, { reason: "Accepted", message: "Route was valid" }, fault ?? unsupported),
     condition("ResolvedRefs", generation, { reason: "ResolvedRefs", message: "All references resolved" }, unresolved),
   );
+  const elsewhere = service && !refused && parent.port === undefined ? otherPorts(world, route, service) : undefined;
   if (notes.size > 0 && !refused && !unsupported) {
     // Of rules with something that is not supported: they answer 500, the others serve.
     conditions.push(condition("PartiallyInvalid", generation, { reason: "UnsupportedValue", message: `${notes}` }));
-  }
+  } else if (elsewhere) conditions.push(condition("PartiallyInvalid", generation, elsewhere));
   if (service && !refused) {
     const bound = world.ambient.waypointsOf(service.key).length > 0;
     conditions.push(
