@@ -40,6 +40,8 @@ export class Attempt implements ClientStreamHandler {
   queued = false;
   /** Since when it has waited for a connection, on the reactor's clock; -1 before. */
   waitingSince = -1;
+  /** Since when connections with room have not taken it, on the reactor's clock; -1 before. */
+  refusedSince = -1;
   /** Links of the queue of those that wait for a connection. */
   next: Attempt | null = null;
   previous: Attempt | null = null;

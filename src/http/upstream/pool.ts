@@ -165,7 +165,9 @@ export class HttpPool {
     if (!pooled.ready) this.onCapacity(pooled);
     const { reactor, name } = this.cluster;
     if (attempt.over) return;
-    if (!this.http2 || reactor.now - pooled.since > YOUNG_MS) {
+    if (attempt.refusedSince < 0) attempt.refusedSince = reactor.now;
+    // Every connection of a destination that is gone is young: it ends as soon as nobody waits for it.
+    if (!this.http2 || reactor.now - Math.min(pooled.since, attempt.refusedSince) > YOUNG_MS) {
       return attempt.fail(
         upstreamError("protocol_error", `"${name}" takes no upgrade to "${attempt.request.head.upgrade}"`),
       );

@@ -178,6 +178,26 @@ Deno.test("HTTP/2: an upgrade that the peer does not offer is refused, and other
   await new Promise<void>((resolve) => server.close(() => resolve()));
 });
 
+Deno.test("HTTP/2: an upgrade that is not offered is refused also where the destination is gone meanwhile", async () => {
+  const server: Http2Server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await withReactor(async (reactor) => {
+    const { clusters } = await lab(reactor, { codecs: defaultCodecs });
+    const { port } = server.address() as AddressInfo;
+    clusters.apply([destination(NAME, { endpoints: statics(port), protocol: "HTTP2" })], []);
+    const { breakers } = clusters.get(NAME)!, socket = new Get();
+    socket.head.upgrade = "websocket";
+    // Its connections end as soon as they are idle, each before it is old enough to be believed.
+    const refused = send(clusters, NAME, socket);
+    await eventually(() => assert.equal(breakers.connections, 1));
+    clusters.apply([], [NAME]);
+    assert.equal((await refused)[0].error?.code, "protocol_error");
+    await eventually(() => assert.deepEqual([breakers.requests, breakers.pending, breakers.connections], [0, 0, 0]));
+    clusters.close();
+  });
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+});
+
 /** A server of Deno's behind TLS, for `shop.example.com`. */
 async function secureServer(alpnH2: boolean): Promise<{ port: number; ca: string; close(): Promise<void> }> {
   const ca = await testCa();
