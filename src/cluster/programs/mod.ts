@@ -15,6 +15,7 @@ export const PROGRAMS: Record<string, () => Promise<Program>> = {
   "echo-basic": async () => (await import("./conformance/echo_basic.ts")).echoBasic,
   "echo-advanced": async () => (await import("./conformance/echo_advanced.ts")).echoAdvanced,
   "echo-client": async () => (await import("./conformance/echo_client.ts")).echoClient,
+  "config-reloader": async () => (await import("./config_reloader.ts")).configReloader,
   prometheus: async () => (await import("./prometheus/prometheus.ts")).prometheus,
   wiretap: async () => {
     const { runWiretap } = await import("./wiretap.ts");

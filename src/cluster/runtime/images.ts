@@ -98,6 +98,12 @@ const KNOWN: Known[] = [
     program: () => ({ entrypoint: ["kubectl"] }),
   },
   { repository: /(?:^|\/)kiali$/, example: "kiali/kiali", program: (self) => ({ entrypoint: [...self, "console"] }) },
+  // Beside Prometheus in Istio's own add-on.
+  {
+    repository: /(?:^|\/)(?:prometheus-config-reloader|configmap-reload)$/,
+    example: "prometheus-operator/prometheus-config-reloader",
+    program: sample("config-reloader"),
+  },
   {
     repository: /(?:^|\/)prometheus$/,
     example: "prom/prometheus",

@@ -43,6 +43,19 @@ Deno.test("programOf() finds the program behind known images whatever their regi
   assert.deepEqual(start("busybox"), ["/bin/sh"]);
   assert.deepEqual(start("registry.k8s.io/pause:3.9"), ["sleep", "infinity"]);
   assert.equal(start("curlimages/curl")[0], "/bin/sh");
+  assert.deepEqual(start("ghcr.io/prometheus-operator/prometheus-config-reloader:v0.89.0"), [
+    ...SELF,
+    "sample",
+    "config-reloader",
+  ]);
+});
+
+Deno.test("programOf() runs the host's Prometheus, or names the package that has it", () => {
+  const found = programOf("docker.io/prom/prometheus:v3.10.0", ["/bin/deno", "run", "/it's/main.ts"]);
+  if ("problem" in found) return assert.match(found.problem, /not installed; install it \(apt install prometheus\)/);
+  const [shell, flag, script, name] = found.program.entrypoint;
+  assert.deepEqual([shell, flag, name], ["/bin/sh", "-c", "prometheus"]);
+  assert.match(script, /exec '\/bin\/deno' 'run' '\/it'\\''s\/main.ts' sample prometheus "\$@"/);
 });
 
 Deno.test("programOf() says what to do about an image it does not have", () => {
