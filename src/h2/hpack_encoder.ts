@@ -4,14 +4,14 @@ import { STATIC_BY_NAME, STATIC_LENGTH } from "./hpack_static.ts";
 import { DynamicTable, ENTRY_OVERHEAD } from "./hpack_table.ts";
 
 /** Secrets are sent as never-indexed literals, so that no hop keeps them in a table (RFC 7541, 7.1.3). */
-const NEVER_INDEXED = new Set(["authorization", "proxy-authorization", "cookie", "set-cookie"]);
+const NEVER_INDEXED = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
 
 /** Values that hardly ever repeat; indexing them would only push useful entries out. */
-const NOT_INDEXED = new Set([
+const NOT_INDEXED = [
   ":path",
   "age",
+  "b3",
   "content-length",
-  "date",
   "etag",
   "forwarded",
   "if-modified-since",
@@ -19,12 +19,41 @@ const NOT_INDEXED = new Set([
   "last-modified",
   "location",
   "traceparent",
+  "x-b3-spanid",
+  "x-b3-traceid",
   "x-request-id",
-]);
+];
 
-/** Known values of one name in the dynamic table, each with the id of its newest entry. */
+/** What becomes of a name's fields on every connection. */
+interface NameRule {
+  /** Place of the name in the static table, or 0. */
+  readonly index: number;
+  /** Places of its values there; null where there are none. */
+  readonly values: ReadonlyMap<string, number> | null;
+  readonly secret: boolean;
+  readonly indexed: boolean;
+}
+
+const ANY_NAME: NameRule = { index: 0, values: null, secret: false, indexed: true };
+
+const RULES: ReadonlyMap<string, NameRule> = new Map(
+  [...new Set([...STATIC_BY_NAME.keys(), ...NEVER_INDEXED, ...NOT_INDEXED])].map((name): [string, NameRule] => {
+    const fixed = STATIC_BY_NAME.get(name), secret = NEVER_INDEXED.includes(name);
+    return [name, {
+      index: fixed?.index ?? 0,
+      values: secret ? null : fixed?.values ?? null,
+      secret,
+      indexed: !secret && !NOT_INDEXED.includes(name),
+    }];
+  }),
+);
+
+/** A name in the dynamic table: its known values, each with the id of its newest entry. */
 interface KnownName {
+  readonly rule: NameRule;
   newest: number;
+  /** The value of {@linkcode newest}: most fields repeat it. */
+  newestValue: string;
   readonly values: Map<string, number>;
 }
 
@@ -62,65 +91,67 @@ export class HpackEncoder {
   }
 
   /**
-   * Writes `headers` as one header block to `out` at `at`. Names are lower case already; characters are bytes (0 to 255).
+   * Writes `headers` as one header block to `out` at `at`. Names are lower case already; characters are bytes (0 to 255), and others become
+   * question marks.
    *
    * @returns the offset after the last byte written
-   * @throws MeshError `hpack_encode` when `out` has no room for {@linkcode hpackBound} or a character is above 255; the
-   *   table has not changed then
+   * @throws MeshError `hpack_encode` when `out` has no room for {@linkcode hpackBound}; the table has not changed then
    */
   encode(headers: readonly (readonly [string, string])[], out: Uint8Array, at: number): number {
     if (hpackBound(headers) > out.length - at) {
       throw new MeshError("hpack_encode", `cannot encode ${headers.length} headers into ${out.length - at} bytes`);
-    }
-    for (const [name, value] of headers) {
-      if (!isBytes(name) || !isBytes(value)) {
-        throw new MeshError("hpack_encode", `cannot encode the header "${name}": it holds a character above 255`);
-      }
     }
     if (this.#smallest >= 0) {
       if (this.#smallest < this.#table.capacity) at = writeInteger(this.#smallest, 0x1f, 0x20, out, at);
       at = writeInteger(this.#table.capacity, 0x1f, 0x20, out, at);
       this.#smallest = -1;
     }
-    for (const [name, value] of headers) at = this.#header(name, value, out, at);
+    for (let i = 0; i < headers.length; i++) at = this.#header(headers[i][0], headers[i][1], out, at);
     return at;
   }
 
   #header(name: string, value: string, out: Uint8Array, at: number): number {
-    const fixed = STATIC_BY_NAME.get(name);
     const known = this.#known.get(name);
-    const never = NEVER_INDEXED.has(name);
-    if (!never) {
-      const index = fixed?.values.get(value) ?? this.#indexOf(known?.values.get(value));
+    let rule: NameRule;
+    let nameIndex: number;
+    if (known !== undefined) {
+      const id = known.newestValue === value ? known.newest : known.values.get(value);
+      if (id !== undefined) return writeInteger(this.#indexOf(id), 0x7f, 0x80, out, at);
+      rule = known.rule;
+      nameIndex = rule.index !== 0 ? rule.index : this.#indexOf(known.newest);
+    } else {
+      rule = RULES.get(name) ?? ANY_NAME;
+      nameIndex = rule.index;
+    }
+    if (rule.values !== null) {
+      const index = rule.values.get(value);
       if (index !== undefined) return writeInteger(index, 0x7f, 0x80, out, at);
     }
-    const nameIndex = fixed?.index ?? this.#indexOf(known?.newest) ?? 0;
-    if (never) at = writeInteger(nameIndex, 0x0f, 0x10, out, at);
-    else if (this.#worthIndexing(name, value)) {
+    if (rule.indexed && this.#isWorthIndexing(name, value)) {
       at = writeInteger(nameIndex, 0x3f, 0x40, out, at);
-      this.#remember(name, value);
-    } else at = writeInteger(nameIndex, 0x0f, 0x00, out, at);
+      this.#remember(rule, name, value);
+    } else at = writeInteger(nameIndex, 0x0f, rule.secret ? 0x10 : 0x00, out, at);
     if (nameIndex === 0) at = writeString(name, out, at);
     return writeString(value, out, at);
   }
 
   /** An entry of more than three quarters of the table would push nearly all else out. */
-  #worthIndexing(name: string, value: string): boolean {
-    return !NOT_INDEXED.has(name) && (name.length + value.length + ENTRY_OVERHEAD) * 4 <= this.#table.capacity * 3;
+  #isWorthIndexing(name: string, value: string): boolean {
+    return (name.length + value.length + ENTRY_OVERHEAD) * 4 <= this.#table.capacity * 3;
   }
 
-  #indexOf(id: number | undefined): number | undefined {
-    return id === undefined ? undefined : STATIC_LENGTH + 1 + this.#table.newestId - id;
+  #indexOf(id: number): number {
+    return STATIC_LENGTH + 1 + this.#table.newestId - id;
   }
 
-  #remember(name: string, value: string): void {
+  #remember(rule: NameRule, name: string, value: string): void {
     this.#table.add(name, value);
-    const id = this.#table.newestId;
-    const known = this.#known.get(name);
-    if (!known) this.#known.set(name, { newest: id, values: new Map([[value, id]]) });
+    const newest = this.#table.newestId, known = this.#known.get(name);
+    if (!known) this.#known.set(name, { rule, newest, newestValue: value, values: new Map([[value, newest]]) });
     else {
-      known.newest = id;
-      known.values.set(value, id);
+      known.newest = newest;
+      known.newestValue = value;
+      known.values.set(value, newest);
     }
   }
 
@@ -136,11 +167,6 @@ export class HpackEncoder {
     this.#smallest = this.#smallest < 0 ? capacity : Math.min(this.#smallest, capacity);
     this.#table.setCapacity(capacity);
   }
-}
-
-function isBytes(text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 255) return false;
-  return true;
 }
 
 /** RFC 7541, 5.1: `mask` covers the prefix, `flags` are the bits above it. */
@@ -159,13 +185,29 @@ function writeInteger(value: number, mask: number, flags: number, out: Uint8Arra
   return at + 1;
 }
 
+/** Longest text whose length, plain or not, takes one byte. */
+const SHORT_TEXT = 126;
+
+/** Huffman where that is shorter. */
 function writeString(text: string, out: Uint8Array, at: number): number {
-  const encoded = huffmanEncodedLength(text);
-  if (encoded < text.length) {
-    at = writeInteger(encoded, 0x7f, 0x80, out, at);
-    return huffmanEncode(text, out, at);
+  const { length } = text;
+  if (length <= SHORT_TEXT) {
+    const end = length === 0 ? -1 : huffmanEncode(text, out, at + 1, at + length);
+    if (end >= 0) {
+      out[at] = 0x80 | (end - at - 1);
+      return end;
+    }
+  } else {
+    const encoded = huffmanEncodedLength(text);
+    if (encoded < length) {
+      at = writeInteger(encoded, 0x7f, 0x80, out, at);
+      return huffmanEncode(text, out, at, at + encoded);
+    }
   }
-  at = writeInteger(text.length, 0x7f, 0x00, out, at);
-  for (let i = 0; i < text.length; i++) out[at++] = text.charCodeAt(i);
+  at = writeInteger(length, 0x7f, 0x00, out, at);
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    out[at++] = code > 0xff ? 0x3f : code;
+  }
   return at;
 }

@@ -113,36 +113,50 @@ export function huffmanDecode(bytes: Uint8Array, start: number, end: number, out
   return ACCEPTING[state] === 1 ? at : -1;
 }
 
-/** Bytes that the Huffman form of `text` takes. Every character is one byte (0 to 255). */
+/** Bytes that the Huffman form of `text` takes. */
 export function huffmanEncodedLength(text: string): number {
   let bits = 0;
-  for (let i = 0; i < text.length; i++) bits += LENGTHS[text.charCodeAt(i)];
+  for (let i = 0; i < text.length; i++) {
+    const symbol = text.charCodeAt(i);
+    bits += LENGTHS[symbol > 0xff ? 0x3f : symbol];
+  }
   return (bits + 7) >>> 3;
 }
 
 /**
- * Writes the Huffman form of `text` to `out` at `at`; the caller has seen to room for {@linkcode huffmanEncodedLength}.
+ * Writes the Huffman form of `text` to `out` at `at`. A character that is no byte is written as a question mark.
  *
- * @returns the offset after the last byte written
+ * @param limit where it has to end at the latest
+ * @returns the offset after the last byte written, or -1 when there is no room for it
  */
-export function huffmanEncode(text: string, out: Uint8Array, at: number): number {
+export function huffmanEncode(text: string, out: Uint8Array, at: number, limit: number): number {
   // At most seven bits wait between symbols and a code has at most 30, so the code goes in by parts of up to 24 bits.
   let pending = 0;
   let bits = 0;
   for (let i = 0; i < text.length; i++) {
-    const symbol = text.charCodeAt(i);
+    let symbol = text.charCodeAt(i);
+    if (symbol > 0xff) symbol = 0x3f;
     const code = CODES[symbol];
     let length = LENGTHS[symbol];
     if (length > 24) {
       pending = (pending << (length - 24)) | (code >>> 24);
       bits += length - 24;
-      while (bits >= 8) out[at++] = pending >>> (bits -= 8);
+      if (bits >= 8) {
+        if (at >= limit) return -1;
+        out[at++] = pending >>> (bits -= 8);
+      }
       length = 24;
     }
     pending = (pending << length) | (code & 0xffffff);
     bits += length;
-    while (bits >= 8) out[at++] = pending >>> (bits -= 8);
+    while (bits >= 8) {
+      if (at >= limit) return -1;
+      out[at++] = pending >>> (bits -= 8);
+    }
   }
-  if (bits > 0) out[at++] = (pending << (8 - bits)) | (0xff >>> bits);
+  if (bits > 0) {
+    if (at >= limit) return -1;
+    out[at++] = (pending << (8 - bits)) | (0xff >>> bits);
+  }
   return at;
 }
