@@ -111,6 +111,13 @@ export class Fields {
     return found;
   }
 
+  /** The value of each line. */
+  values(name: FieldName): string[] {
+    const found: string[] = [];
+    for (let at = this.#find(name, 0); at >= 0; at = this.#find(name, at + 1)) found.push(this.valueAt(at));
+    return found;
+  }
+
   has(name: FieldName): boolean {
     return this.#find(name, 0) >= 0;
   }

@@ -59,7 +59,7 @@ function compileRule(policy: L7Policy, rule: L7Rule, index: number): CompiledRul
   const to = alternatives(rule.to.map((operation) => operationTests(operation, deny)), deny);
   const when = both(
     rule.when.map((condition) => {
-      const compiled = compileCondition(condition, namespace);
+      const compiled = compileCondition(condition, namespace, deny);
       if (compiled.scope === "unknown") return failClosed(deny);
       if (compiled.scope === "request") return { http: compiled.test, tcp: null };
       return onConnection(compiled.test);
@@ -211,14 +211,14 @@ function hosts(values: readonly StringMatch[], strict: boolean): FieldTest {
   };
 }
 
-function paths(values: readonly L7PathMatch[]): FieldTest | undefined {
+function paths(values: readonly L7PathMatch[], strict: boolean): FieldTest | undefined {
   const strings: StringMatch[] = [], tests: TextPredicate[] = [];
   for (const value of values) {
     if (value.kind !== "template") strings.push(value);
     else {
       const template = PathTemplate.parse(value.value);
       if (!template) return undefined;
-      tests.push((path) => template.matches(path));
+      tests.push((path) => template.matches(path, strict));
     }
   }
   if (strings.length > 0) tests.push(anyOf(strings));

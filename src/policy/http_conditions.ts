@@ -16,8 +16,12 @@ export type CompiledCondition =
 
 const UNKNOWN: CompiledCondition = Object.freeze({ scope: "unknown" });
 
-/** One of `values` must hold when there are any, and none of `notValues`. */
-export function compileCondition(condition: L7Condition, policyNamespace: string): CompiledCondition {
+/**
+ * One of `values` must hold when there are any, and none of `notValues`.
+ *
+ * @param deny the condition is a DENY rule's, which may hold too often but not too rarely
+ */
+export function compileCondition(condition: L7Condition, policyNamespace: string, deny = false): CompiledCondition {
   const { key, values, notValues } = condition;
   if (values.length === 0 && notValues.length === 0) return UNKNOWN;
   const connection = (hit: (values: readonly string[]) => ConnectionTest | undefined): CompiledCondition => {
@@ -25,8 +29,9 @@ export function compileCondition(condition: L7Condition, policyNamespace: string
     if (!positive || !negative) return UNKNOWN;
     return { scope: "connection", test: (facts) => positive(facts) && !negative(facts) };
   };
-  const request = (hit: (values: readonly string[]) => RequestTest | undefined): CompiledCondition => {
-    const positive = values.length > 0 ? hit(values) : always, negative = notValues.length > 0 ? hit(notValues) : never;
+  const request = (hit: (values: readonly string[], strict: boolean) => RequestTest | undefined): CompiledCondition => {
+    const positive = values.length > 0 ? hit(values, !deny) : always;
+    const negative = notValues.length > 0 ? hit(notValues, deny) : never;
     if (!positive || !negative) return UNKNOWN;
     return { scope: "request", test: (facts) => positive(facts) && !negative(facts) };
   };
@@ -63,7 +68,7 @@ export function compileCondition(condition: L7Condition, policyNamespace: string
   }
   if (bracketed(key, "request.auth.claims") !== undefined) return request(() => withoutToken);
   const header = bracketed(key, "request.headers");
-  if (header !== undefined) return request((list) => headerValues(list, header.toLowerCase()));
+  if (header !== undefined) return request((list, strict) => headerValues(list, header.toLowerCase(), strict));
   return UNKNOWN;
 }
 
@@ -78,11 +83,18 @@ function bracketed(key: string, prefix: string): string | undefined {
   return name === "" ? undefined : name;
 }
 
-function headerValues(values: readonly string[], name: string): RequestTest {
+/**
+ * A header may have several lines. Where that would let a request through, all of them must be as wanted: which one the backend takes is not
+ * known. Otherwise one is enough, or what they are together.
+ */
+function headerValues(values: readonly string[], name: string, strict: boolean): RequestTest {
   const any = values.includes("*"), hit = anyOf(values.map(parseStringMatch));
   return (facts) => {
-    const value = facts.header(name);
-    return value !== undefined && (any || hit(value));
+    const found = facts.headerValues(name);
+    if (found.length === 0) return false;
+    if (any) return true;
+    if (found.length === 1) return hit(found[0]);
+    return strict ? found.every(hit) : found.some(hit) || hit(found.join(","));
   };
 }
 

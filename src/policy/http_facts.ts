@@ -30,8 +30,11 @@ export interface L7RequestFacts {
   readonly authority: string;
   /** The original client by X-Forwarded-For as far as it is trusted; the peer otherwise. */
   readonly remoteIp: IpBits | undefined;
-  /** All values of a header joined by commas; undefined when absent. Names are in lower case. */
-  header(name: string): string | undefined;
+  /**
+   * The values of a header, one for each line; empty when absent. Names are in lower case; `:method`, `:path` (with its query), `:scheme` and
+   * `:authority` (also as `host`) are headers, too.
+   */
+  headerValues(name: string): readonly string[];
 }
 
 /** The rule that matched. */

@@ -7,6 +7,9 @@ const enum Part {
   Rest,
 }
 
+/** What no operator of Envoy's stands for. */
+const NEVER = /["<>[\\\]^`{|}]/;
+
 /**
  * A compiled template. `{*}` stands for one segment, not empty; `{**}` for any number of characters, slashes included, and is the last
  * operator, as Istio validates. Matching goes over the path once.
@@ -42,7 +45,8 @@ export class PathTemplate {
     this.#texts.push(text);
   }
 
-  matches(path: string): boolean {
+  /** @param strict operators stand for what Envoy's stand for, and not for `[`, `"`, …; otherwise for anything */
+  matches(path: string, strict = true): boolean {
     let at = 0;
     for (let i = 0; i < this.#kinds.length; i++) {
       const kind = this.#kinds[i];
@@ -52,12 +56,13 @@ export class PathTemplate {
       } else if (kind === Part.Segment) {
         let end = path.indexOf("/", at);
         if (end < 0) end = path.length;
-        if (end === at) return false;
+        if (end === at || (strict && NEVER.test(path.slice(at, end)))) return false;
         at = end;
       } else {
         // Nothing but text can follow.
         const tail = i + 1 < this.#texts.length ? this.#texts[i + 1] : "";
-        return path.length - at >= tail.length && path.endsWith(tail);
+        return path.length - at >= tail.length && path.endsWith(tail) &&
+          !(strict && NEVER.test(path.slice(at, path.length - tail.length)));
       }
     }
     return at === path.length;

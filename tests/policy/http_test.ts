@@ -24,7 +24,7 @@ interface Given {
   method?: string;
   path?: string;
   host?: string;
-  headers?: Record<string, string>;
+  headers?: Record<string, string | readonly string[]>;
 }
 
 function connection(given: Given): L7ConnectionFacts {
@@ -47,7 +47,7 @@ function facts(given: Given): L7RequestFacts {
     path: given.path ?? "/",
     authority: given.host ?? "web",
     remoteIp: parseIp(given.remote ?? given.ip ?? "10.0.0.1"),
-    header: (name) => given.headers?.[name],
+    headerValues: (name) => [given.headers?.[name] ?? []].flat(),
   };
 }
 

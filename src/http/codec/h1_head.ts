@@ -244,6 +244,7 @@ export function requestHead(
 
   // Authority and target.
   const method = methodOf(text, base);
+  if (isMisspelt(method)) return fail(400, "a method in other letters than its own");
   let authority = "";
   if (seenHost >= 0) {
     const at = LINES[seenHost + 3], end = LINES[seenHost + 4];
@@ -265,6 +266,8 @@ export function requestHead(
     } else {
       const absolute = /^https?:\/\/([^/?]*)(.*)$/i.exec(path);
       if (absolute === null) return fail(400, "a target that is neither a path nor a URI");
+      // What is said in plain text is not said to https.
+      if (scheme === "http" && path.charCodeAt(4) !== 0x3a) return fail(403, "a target of https without TLS");
       const named = absolute[1], at = HEAD.targetStart + path.indexOf("/") + 2;
       if (!isAuthorityAt(at, at + named.length, named)) return fail(400, "a malformed authority");
       if (seenHost >= 0 && named.toLowerCase() !== authority.toLowerCase()) {
@@ -351,6 +354,13 @@ function sameText(text: string, at: number, end: number): boolean {
   if (text.length !== end - at) return false;
   for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) !== U8[at + i]) return false;
   return true;
+}
+
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]);
+
+/** `get` is another method than `GET`, to policies; some servers take it for the same. */
+export function isMisspelt(method: string): boolean {
+  return !METHODS.has(method) && METHODS.has(method.toUpperCase());
 }
 
 /** The usual methods as constants: comparing them is then comparing pointers. */

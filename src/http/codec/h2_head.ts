@@ -5,7 +5,7 @@ import { CONTENT_LENGTH, COOKIE, fieldById, HOST, knownField, LAST_CODEC_FIELD, 
 import { Fields } from "../fields.ts";
 import type { RequestHead, ResponseHead } from "../message.ts";
 import { isAuthority } from "./chars.ts";
-import { H1RequestHead, H1ResponseHead } from "./h1_head.ts";
+import { H1RequestHead, H1ResponseHead, isMisspelt } from "./h1_head.ts";
 
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
 const PATH = /^\/[!"$-~]*$/;
@@ -68,7 +68,7 @@ export function requestFromList(list: HeaderFields, ended: boolean, allowConnect
     }
   }
   if (cookie !== "") fields.append(COOKIE, cookie);
-  if (!METHOD.test(method)) return fail("a malformed :method");
+  if (!METHOD.test(method) || isMisspelt(method)) return fail("a malformed :method");
   if (host !== null) {
     if (!authorityGiven) authority = host;
     else if (host.toLowerCase() !== authority.toLowerCase()) return fail("host contradicts :authority");

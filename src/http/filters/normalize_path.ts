@@ -12,7 +12,7 @@ const SLASH = 0x2f, BACKSLASH = 0x5c, DOT = 0x2e, PERCENT = 0x25, QUESTION = 0x3
 const CLASS = new Uint8Array(256).fill(1);
 CLASS.fill(2, 0, 0x21);
 CLASS.fill(2, 0x7f);
-for (const c of '"<>`{}') CLASS[c.charCodeAt(0)] = 2;
+for (const c of '"<>^`{|}') CLASS[c.charCodeAt(0)] = 2;
 for (const c of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") CLASS[c.charCodeAt(0)] = 3;
 
 /**
@@ -64,6 +64,12 @@ function canonicalPath(path: string): string | undefined {
   return removeDotSegments(text);
 }
 
+/** `.` and `..` without what follows a semicolon; other segments as they are. */
+function withoutParameters(segment: string): string {
+  const end = segment.indexOf(";");
+  return end === 1 || (end === 2 && segment.charCodeAt(1) === DOT) ? segment.slice(0, end) : segment;
+}
+
 /** The byte that `%xx` at `at` stands for; -1 when it is no escape. */
 function escaped(text: string, at: number): number {
   const high = hex(text.charCodeAt(at + 1)), low = hex(text.charCodeAt(at + 2));
@@ -76,12 +82,16 @@ function hex(code: number): number {
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
-/** RFC 3986, 5.2.4; `..` above the root stays at the root. Empty segments are segments. */
+/**
+ * RFC 3986, 5.2.4; `..` above the root stays at the root. Empty segments are segments. Parameters do not hide dots: servers of Java take
+ * `/x/..;v=1/admin` for `/admin`.
+ */
 function removeDotSegments(path: string): string {
   if (!path.includes("/.")) return path;
   const segments = path.split("/"), out: string[] = [""];
   for (let i = 1; i < segments.length; i++) {
-    const segment = segments[i], last = i === segments.length - 1;
+    const text = segments[i], last = i === segments.length - 1;
+    const segment = text.charCodeAt(0) === DOT ? withoutParameters(text) : text;
     if (segment === ".") {
       if (last) out.push("");
     } else if (segment === "..") {
