@@ -4,7 +4,7 @@ import { VERSION } from "../core/version.ts";
 import { buildGraph } from "./graph.ts";
 import type { Graph, GraphEdge, GraphNode, Grouping } from "./graph_model.ts";
 import { LONGEST_WINDOW_MS, type TrafficHistory } from "./history.ts";
-import { layOut, NODE, type Point } from "./layout.ts";
+import { type Layout, layOut, NODE, type Point } from "./layout.ts";
 import type { Objects } from "./objects.ts";
 import type { Scraper } from "./scraper.ts";
 import { applications, type ApplicationView, isSystem, namespaceViews, workloadViews } from "./workloads.ts";
@@ -48,12 +48,33 @@ function namespacesOf(objects: Objects, query: Query): ReadonlySet<string> {
     new Set(objects.namespaces.map(({ name }) => name).filter((name) => !isSystem(name, objects.rootNamespace)));
 }
 
+/** Layouts of graphs that are looked at: from one look to the next only rates change, mostly. */
+const layouts = new Map<string, Layout>();
+const LAYOUTS_KEPT = 16;
+
+function layoutOf({ nodes, edges }: Graph): Layout {
+  const key = [...nodes.map(({ id }) => id), "", ...edges.map(({ id }) => id)].sort().join("\u0000");
+  let layout = layouts.get(key);
+  if (!layout) {
+    layout = layOut({
+      nodes: nodes.map(({ id }) => id),
+      groups: new Map(
+        nodes.map(({ id, kind, namespace, app }) => [id, kind === "workload" ? `${namespace}/${app}` : id]),
+      ),
+      edges,
+    });
+    if (layouts.size >= LAYOUTS_KEPT) layouts.delete(layouts.keys().next().value!);
+    layouts.set(key, layout);
+  }
+  return layout;
+}
+
 export function graphAnswer(sources: Sources, query: Query) {
   const objects = sources.objects(), now = sources.now();
   const namespaces = namespacesOf(objects, query);
   const seconds = sources.history.coveredSeconds(query.windowMs, now);
   const graph = buildGraph(sources.history.active(query.windowMs, now), objects, { ...query, namespaces, seconds });
-  const { width, height, nodes, edges } = layOut({ nodes: graph.nodes.map(({ id }) => id), edges: graph.edges });
+  const { width, height, nodes, edges } = layoutOf(graph);
   return {
     at: new Date(now).toISOString(),
     namespaces: [...namespaces].sort(),

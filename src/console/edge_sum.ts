@@ -1,7 +1,7 @@
 // The flows of one edge, added up. The same traffic is told by several proxies: the best witness is believed, the others are not added.
 
 import type { Reporter } from "./flow.ts";
-import type { GraphEdge, HttpTraffic, Outcome, TcpTraffic } from "./graph_model.ts";
+import type { GraphEdge, HttpTraffic, Outcome, Refuser, TcpTraffic } from "./graph_model.ts";
 import type { ActiveFlow } from "./history.ts";
 import type { PolicyRef } from "./workloads.ts";
 
@@ -118,7 +118,10 @@ export class EdgeSum {
     readonly source: string;
     readonly target: string;
     readonly seconds: number;
+    /** Policies that apply to the target. */
     readonly policies: readonly PolicyRef[];
+    /** Policies that its proxy says have refused one of these identities. */
+    readonly refusers: (principals: readonly string[]) => readonly PolicyRef[];
   }): GraphEdge | undefined {
     const { id, source, target, seconds } = of;
     const http = this.#http.get("destination") ?? this.#http.get("waypoint") ?? this.#http.get("source");
@@ -151,15 +154,20 @@ export class EdgeSum {
       waypoints: [...this.#waypoints].sort(),
       services: [...this.#services].sort(),
       denied,
-      deniedBy: denied === 0
-        ? []
-        : of.policies.filter(({ at }) =>
-          (at === "waypoint" && (http?.denied ?? 0) > 0) || (at === "workload" && tcpDenied > 0)
-        ),
+      deniedBy: this.#deniedBy(of, (http?.denied ?? 0) > 0, tcpDenied > 0),
       health: health(total, bad, denied * seconds),
       rate: total / seconds,
       share: undefined,
     };
+  }
+
+  #deniedBy(of: Parameters<EdgeSum["edge"]>[0], requests: boolean, connections: boolean): Refuser[] {
+    const named = connections ? of.refusers([...this.#sources]) : [];
+    const maybe = of.policies.filter(({ at }) => at === "waypoint" ? requests : connections && named.length === 0);
+    return [
+      ...named.map((policy) => ({ ...policy, certain: true })),
+      ...maybe.map((policy) => ({ ...policy, certain: false })),
+    ];
   }
 }
 

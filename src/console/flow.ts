@@ -29,6 +29,8 @@ export interface Flow {
   /** "" where nothing went wrong. */
   readonly flags: string;
   readonly mutualTls: boolean;
+  /** Not "" in ztunnel's own account of refusals: `namespace/name` of a policy that refused. Its `source` is a principal alone. */
+  readonly policy: string;
 }
 
 /** Counters of a flow, in the order in which they are stored. */
@@ -41,6 +43,7 @@ export const COUNTERS = [
   "closed",
   "sent",
   "received",
+  "refused",
 ] as const;
 export type Counter = typeof COUNTERS[number];
 export type Counts = Record<Counter, number>;
@@ -54,6 +57,8 @@ const METRICS: ReadonlyMap<string, Counter> = new Map([
   ["istio_tcp_connections_closed_total", "closed"],
   ["istio_tcp_sent_bytes_total", "sent"],
   ["istio_tcp_received_bytes_total", "received"],
+  // ambientd's ztunnel; others do not tell.
+  ["ambientd_authorization_denied_total", "refused"],
 ]);
 
 /** Whether a metric counts traffic. */
@@ -64,10 +69,6 @@ export function isTrafficMetric(name: string): boolean {
 /** The flow that a series belongs to and which of its counters it is; undefined for series that do not say who talks to whom. */
 export function flowOf({ name, labels }: Series): { flow: Flow; counter: Counter } | undefined {
   const counter = METRICS.get(name);
-  const reporter = labels.get("reporter");
-  if (counter === undefined || (reporter !== "source" && reporter !== "destination" && reporter !== "waypoint")) {
-    return undefined;
-  }
   const value = (label: string) => {
     const text = labels.get(label) ?? "";
     return text === "unknown" || text === "-" ? "" : text;
@@ -79,6 +80,12 @@ export function flowOf({ name, labels }: Series): { flow: Flow; counter: Counter
     version: value(`${side}_canonical_revision`) || value(`${side}_version`),
     principal: value(`${side}_principal`),
   });
+  const reporter = counter === "refused" ? "destination" : labels.get("reporter");
+  const policy = counter === "refused" ? value("policy") : "";
+  if (counter === undefined || (reporter !== "source" && reporter !== "destination" && reporter !== "waypoint")) {
+    return undefined;
+  }
+  if (counter === "refused" && policy === "") return undefined;
   const protocol = value("request_protocol");
   const flow: Flow = {
     reporter,
@@ -94,14 +101,14 @@ export function flowOf({ name, labels }: Series): { flow: Flow; counter: Counter
     grpcStatus: value("grpc_response_status"),
     flags: value("response_flags"),
     mutualTls: labels.get("connection_security_policy") === "mutual_tls",
+    policy,
   };
   return { flow, counter };
 }
 
 /** Names a flow among those of one proxy. */
-export function flowKey(
-  { reporter, source, destination, service, protocol, code, grpcStatus, flags, mutualTls }: Flow,
-): string {
+export function flowKey(flow: Flow): string {
+  const { reporter, source, destination, service, protocol, code, grpcStatus, flags, mutualTls, policy } = flow;
   const peer = (p: Peer) => [p.namespace, p.workload, p.app, p.version, p.principal];
   return [
     reporter,
@@ -115,5 +122,6 @@ export function flowKey(
     grpcStatus,
     flags,
     mutualTls ? "m" : "",
+    policy,
   ].join("\u0000");
 }

@@ -35,11 +35,15 @@ class Builder {
   readonly #workloads: ReadonlyMap<string, WorkloadView>;
   /** Nodes of the workloads behind each Service. */
   readonly #behind = new Map<string, Set<string>>();
+  /** What ztunnel says of refusals: policies by the workload that refused (its node) and the caller's identity. */
+  readonly #refusals: { node: string; principal: string; policy: PolicyRef }[] = [];
+  readonly #policies: Objects["policies"];
   readonly #drafts = new Map<string, Draft>();
   readonly #edges = new Map<string, { source: string; target: string; sum: EdgeSum }>();
 
   constructor(objects: Objects, options: GraphOptions) {
     this.#options = options;
+    this.#policies = objects.policies;
     this.#workloads = workloadViews(objects);
     for (const view of this.#workloads.values()) {
       const id = this.#workloadNode(view);
@@ -62,6 +66,7 @@ class Builder {
       kind: proxy ?? "workload",
       namespace,
       name: grouping === "workload" || proxy !== undefined ? name : app,
+      app,
       version: grouping === "versioned-app" && proxy === undefined ? version : "",
       workloads: [...known?.workloads ?? [], name],
       services: [...new Set([...known?.services ?? [], ...view.services])],
@@ -81,7 +86,7 @@ class Builder {
 
   /** The node of one end of a flow. */
   #peerNode(peer: Peer, outside: string): string {
-    if (peer.workload === "" && peer.app === "") return this.#plainNode(outside, "outside", "", "outside the mesh");
+    if (peer.workload === "" && peer.app === "") return this.#plainNode(outside, "outside", "", "outside");
     const { namespace } = peer, workload = peer.workload || peer.app, app = peer.app || workload;
     const view = this.#workloads.get(`${namespace}/${workload}`);
     const id = nodeId(
@@ -103,6 +108,7 @@ class Builder {
         kind: "workload",
         namespace,
         name: grouping === "workload" ? workload : app,
+        app,
         version: grouping === "versioned-app" ? peer.version || "latest" : "",
         workloads: [workload],
         neighbour: !this.#options.namespaces.has(namespace),
@@ -132,8 +138,18 @@ class Builder {
     return this.#workloads.get(`${peer.namespace}/${peer.workload}`)?.proxy === "waypoint";
   }
 
+  /** ztunnel's account of who refused whom: no traffic of its own, but a name for what was refused. */
+  #addRefusal({ policy: id, source, destination }: Flow): void {
+    const cut = id.indexOf("/"), namespace = id.slice(0, cut), name = id.slice(cut + 1);
+    const known = this.#policies.find((one) => one.name === name && one.namespace === namespace);
+    const policy: PolicyRef = { namespace, name, action: known?.action ?? "", at: "workload" };
+    const node = this.#peerNode(destination, OUTSIDE_TARGET);
+    if (this.#refusals.length < MAX_EDGES) this.#refusals.push({ node, principal: source.principal, policy });
+  }
+
   add(active: ActiveFlow): void {
     const { flow, waypoint } = active;
+    if (flow.policy !== "") return this.#addRefusal(flow);
     const source = this.#peerNode(flow.source, OUTSIDE_SOURCE);
     if (flow.protocol === "tcp") return this.#addTcp(active, source);
     const target = flow.destination.workload === "" && flow.destination.app === ""
@@ -179,13 +195,20 @@ class Builder {
     };
     for (const [id, { source, target, sum }] of this.#edges) {
       if (!inside(source) && !inside(target)) continue;
-      const edge = sum.edge({ id, source, target, seconds, policies: this.#drafts.get(target)!.node.policies });
+      const refusers = (principals: readonly string[]) => {
+        const by = this.#refusals.filter(({ node, principal }) =>
+          node === target && (principals.length === 0 ? principal === "" : principals.includes(principal))
+        );
+        return joinPolicies([], by.map(({ policy }) => policy));
+      };
+      const { policies } = this.#drafts.get(target)!.node;
+      const edge = sum.edge({ id, source, target, seconds, policies, refusers });
       if (edge === undefined) continue;
       edges.push(edge);
       this.#drafts.get(source)!.busy = this.#drafts.get(target)!.busy = true;
     }
     edges.sort((a, b) => b.rate - a.rate || (a.id < b.id ? -1 : 1));
-    const shown = withShares(edges.slice(0, MAX_EDGES));
+    const shown = withShares(edges.slice(0, MAX_EDGES), (id) => this.#drafts.get(id)!.node);
     const nodes = [...this.#drafts.values()].filter(({ node, busy }) =>
       busy || (idle && namespaces.has(node.namespace) && node.pods > 0 && (waypoints || node.kind !== "waypoint"))
     ).map(({ node, busy }) => ({ ...node, idle: !busy }));
@@ -199,19 +222,20 @@ class Builder {
   }
 }
 
-/** How each source's traffic to one Service is divided: what a weighted route has done. */
-function withShares(edges: readonly GraphEdge[]): GraphEdge[] {
+/** How each source's traffic to one application is divided among its versions: what a weighted route has done. */
+function withShares(edges: readonly GraphEdge[], nodeOf: (id: string) => GraphNode): GraphEdge[] {
   const totals = new Map<string, { rate: number; edges: number }>();
-  const keyOf = ({ source, services }: GraphEdge) => services.length === 0 ? undefined : `${source} ${services[0]}`;
+  const keyOf = ({ source, target }: GraphEdge) => {
+    const { kind, namespace, app } = nodeOf(target);
+    return kind === "workload" ? `${source} ${namespace}/${app}` : "";
+  };
   for (const edge of edges) {
-    const key = keyOf(edge);
-    if (key === undefined) continue;
-    const total = totals.get(key) ?? { rate: 0, edges: 0 };
+    const key = keyOf(edge), total = totals.get(key) ?? { rate: 0, edges: 0 };
     totals.set(key, { rate: total.rate + edge.rate, edges: total.edges + 1 });
   }
   return edges.map((edge) => {
-    const total = totals.get(keyOf(edge) ?? "");
-    return total && total.edges > 1 && total.rate > 0 ? { ...edge, share: edge.rate / total.rate } : edge;
+    const key = keyOf(edge), total = totals.get(key)!;
+    return key !== "" && total.edges > 1 && total.rate > 0 ? { ...edge, share: edge.rate / total.rate } : edge;
   });
 }
 
@@ -220,6 +244,7 @@ const BARE: GraphNode = {
   kind: "outside",
   namespace: "",
   name: "",
+  app: "",
   version: "",
   workloads: [],
   services: [],
@@ -251,8 +276,8 @@ function join(known: Membership | "unknown" | undefined, next: Membership): Memb
 }
 
 function joinPolicies(known: readonly PolicyRef[], next: readonly PolicyRef[]): PolicyRef[] {
-  const names = new Set(known.map(({ namespace, name }) => `${namespace}/${name}`));
-  return [...known, ...next.filter(({ namespace, name }) => !names.has(`${namespace}/${name}`))];
+  const all = new Map([...known, ...next].map((policy) => [`${policy.namespace}/${policy.name}`, policy]));
+  return [...all.values()];
 }
 
 /** Who talked to whom, of what was counted in one window. */

@@ -15,6 +15,8 @@ export interface GraphNode {
   readonly namespace: string;
   /** What is written: the application's or the workload's name. */
   readonly name: string;
+  /** The application's name, whatever the node is. */
+  readonly app: string;
   /** "" where versions are not told apart. */
   readonly version: string;
   readonly workloads: readonly string[];
@@ -60,6 +62,11 @@ export interface TcpTraffic {
   readonly outcomes: readonly Outcome[];
 }
 
+/** A policy that refused; `certain` when a proxy has named it, else it is one that applies where the refusal was. */
+export interface Refuser extends PolicyRef {
+  readonly certain: boolean;
+}
+
 export interface GraphEdge {
   readonly id: string;
   readonly source: string;
@@ -76,14 +83,14 @@ export interface GraphEdge {
   readonly waypoints: readonly string[];
   /** Services that were addressed. */
   readonly services: readonly string[];
-  /** Requests and connections per second that policy refused, and the policies that may have done so. */
+  /** Requests and connections per second that policy refused. */
   readonly denied: number;
-  readonly deniedBy: readonly PolicyRef[];
+  readonly deniedBy: readonly Refuser[];
   /** `denied` when most was refused, `failing` when some failed, else `ok`. */
   readonly health: "ok" | "degraded" | "failing" | "denied";
   /** Requests or connections per second: what widths and labels show. */
   readonly rate: number;
-  /** Of the source's requests to the same Service, the share that this edge has; undefined where it has all of them. */
+  /** Of the source's traffic to the same application, the share that this version has; undefined where it has all of it. */
   readonly share: number | undefined;
 }
 

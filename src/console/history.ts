@@ -70,13 +70,13 @@ class Ring {
     this.#values[(this.#last % this.slots) * WIDTH + counter] += by;
   }
 
-  /** Adds what was counted within `windowMs` before `nowMs` to `sums`. */
+  /** Adds what was counted within `windowMs` before `nowMs` to `sums`; of the slot that the window begins in, a part. */
   sum(windowMs: number, nowMs: number, sums: Float64Array): void {
-    const now = Math.floor(nowMs / this.ms);
-    const first = Math.max(Math.floor((nowMs - windowMs) / this.ms) + 1, this.#last - this.slots + 1, 0);
-    for (let slot = first; slot <= Math.min(this.#last, now); slot++) {
-      const from = (slot % this.slots) * WIDTH;
-      for (let i = 0; i < WIDTH; i++) sums[i] += this.#values[from + i];
+    const begin = (nowMs - windowMs) / this.ms, border = Math.floor(begin);
+    const last = Math.min(this.#last, Math.floor(nowMs / this.ms));
+    for (let slot = Math.max(border, this.#last - this.slots + 1, 0); slot <= last; slot++) {
+      const from = (slot % this.slots) * WIDTH, part = slot === border ? 1 - (begin - border) : 1;
+      for (let i = 0; i < WIDTH; i++) sums[i] += this.#values[from + i] * part;
     }
   }
 }
@@ -109,7 +109,8 @@ interface Reading {
 }
 
 /** Whether a proxy may say this: all but ztunnels belong to the users of a namespace, who could let them say anything. */
-function mayReport({ kind, proxy }: Source, { reporter, source, destination }: Flow): boolean {
+function mayReport({ kind, proxy }: Source, { reporter, source, destination, policy }: Flow): boolean {
+  if (policy !== "") return kind === "ztunnel";
   if (kind === "ztunnel") return reporter !== "waypoint";
   if (kind === "waypoint") return reporter === "waypoint";
   const self = reporter === "source" ? source : destination;

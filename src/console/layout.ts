@@ -3,6 +3,8 @@
 
 export interface LayoutInput {
   readonly nodes: readonly string[];
+  /** What nodes belong together, such as versions of one application: they stand beside each other. */
+  readonly groups?: ReadonlyMap<string, string>;
   readonly edges: readonly { readonly id: string; readonly source: string; readonly target: string }[];
 }
 
@@ -27,12 +29,15 @@ const MARGIN = 28;
 /** Space between what talks and what does not. */
 const IDLE_GAP = 46;
 const SWEEPS = 8;
+/** Places for edges that pass layers; of a graph with more, long edges run straight. */
+const MAX_DUMMIES = 3_000;
 
 interface Cell {
   readonly id: string;
   readonly layer: number;
   /** An edge passing a layer that neither of its ends is in. */
   readonly dummy: boolean;
+  readonly group: string;
   readonly before: Cell[];
   readonly after: Cell[];
   order: number;
@@ -40,7 +45,7 @@ interface Cell {
 }
 
 /** Lays a graph out; nodes without edges go below in rows. */
-export function layOut({ nodes, edges }: LayoutInput): Layout {
+export function layOut({ nodes, edges, groups = new Map() }: LayoutInput): Layout {
   const known = new Set(nodes);
   const real = edges.filter(({ source, target }) => known.has(source) && known.has(target));
   const linked = new Set(
@@ -50,7 +55,7 @@ export function layOut({ nodes, edges }: LayoutInput): Layout {
   const silent = nodes.filter((id) => !linked.has(id)).sort();
   const forward = withoutCycles(talking, real);
   const layers = layersOf(talking, forward);
-  const { cells, paths } = cellsOf(talking, forward, layers);
+  const { cells, paths } = cellsOf(talking, forward, layers, groups);
   const columns = columnsOf(cells);
   for (let sweep = 0; sweep < SWEEPS; sweep++) reorder(columns, sweep % 2 === 0);
   place(columns);
@@ -142,11 +147,13 @@ function cellsOf(
   nodes: readonly string[],
   edges: readonly Edge[],
   layers: ReadonlyMap<string, number>,
+  groups: ReadonlyMap<string, string>,
 ): { cells: Cell[]; paths: Map<string, Cell[]> } {
   const cell = (id: string, layer: number, dummy: boolean): Cell => ({
     id,
     layer,
     dummy,
+    group: groups.get(id) ?? id,
     before: [],
     after: [],
     order: 0,
@@ -161,7 +168,8 @@ function cellsOf(
   for (const { id, source, target } of edges) {
     let last = byId.get(source)!;
     const end = byId.get(target)!, path: Cell[] = [];
-    for (let layer = last.layer + 1; layer < end.layer; layer++) {
+    const routed = cells.length + end.layer - last.layer <= nodes.length + MAX_DUMMIES;
+    for (let layer = last.layer + 1; routed && layer < end.layer; layer++) {
       const dummy = cell(`${id} @${layer}`, layer, true);
       cells.push(dummy);
       path.push(dummy);
@@ -184,25 +192,50 @@ function columnsOf(cells: readonly Cell[]): Cell[][] {
   return columns;
 }
 
-/** Sorts each column by the mean place of its neighbours in the column before (or after). */
+/**
+ * Sorts each column by the mean place of its neighbours in the column before (or after); groups stay together, in the order of their
+ * names, so that v1 stands above v2 whoever calls it.
+ */
 function reorder(columns: Cell[][], downwards: boolean): void {
   const all = downwards ? columns : [...columns].reverse();
   for (const column of all) {
-    const mean = new Map(column.map((cell) => {
+    const sums = new Map<string, { sum: number; count: number; order: number }>();
+    for (const cell of column) {
       const near = downwards ? cell.before : cell.after;
-      return [cell, near.length === 0 ? cell.order : near.reduce((sum, { order }) => sum + order, 0) / near.length];
-    }));
-    column.sort((a, b) => mean.get(a)! - mean.get(b)! || a.order - b.order);
+      const known = sums.get(cell.group) ?? { sum: 0, count: 0, order: cell.order };
+      sums.set(cell.group, {
+        sum: near.reduce((sum, { order }) => sum + order, known.sum),
+        count: known.count + near.length,
+        order: Math.min(known.order, cell.order),
+      });
+    }
+    // Who has no neighbour there keeps its place.
+    const place = ({ group }: Cell) => {
+      const { sum, count, order } = sums.get(group)!;
+      return count === 0 ? order : sum / count;
+    };
+    column.sort((a, b) =>
+      place(a) - place(b) || sums.get(a.group)!.order - sums.get(b.group)!.order || (a.id < b.id ? -1 : 1)
+    );
     column.forEach((cell, i) => cell.order = i);
   }
 }
 
 /** Heights: each cell towards the mean of its neighbours, none nearer to the next than the gap, order kept. */
 function place(columns: Cell[][]): void {
-  const room = (
-    a: Cell,
-    b: Cell,
-  ) => (a.dummy && b.dummy ? 22 : a.dummy || b.dummy ? (NODE.height + GAP.y) * 0.62 : NODE.height + GAP.y);
+  const framed = new Set<Cell>();
+  for (const column of columns) {
+    column.forEach((cell, i) => {
+      // Groups stand together.
+      if (cell.group === column[i - 1]?.group || cell.group === column[i + 1]?.group) framed.add(cell);
+    });
+  }
+  const room = (a: Cell, b: Cell) => {
+    // A frame's title and border need space.
+    const frame = a.group !== b.group ? (framed.has(b) ? 34 : 0) + (framed.has(a) ? 14 : 0) : 0;
+    if (a.dummy && b.dummy) return 24;
+    return (a.dummy || b.dummy ? (NODE.height + GAP.y) * 0.62 : NODE.height + GAP.y) + frame;
+  };
   for (const column of columns) {
     let y = 0;
     column.forEach((cell, i) => cell.y = i === 0 ? 0 : y += room(column[i - 1], cell));

@@ -65,6 +65,18 @@ export class UserShell {
     return { code, stdout: text(stdout), stderr: text(stderr) };
   }
 
+  /** Types a command into a terminal of its own, where it goes on until it is killed. */
+  start(script: string): Deno.ChildProcess {
+    return new Deno.Command("bash", {
+      args: ["-c", script],
+      env: this.#env,
+      cwd: new URL("../..", import.meta.url).pathname,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+  }
+
   /** Types a command that has to succeed, and to print what matches; returns what it printed. */
   async type(script: string, ...expected: RegExp[]): Promise<string> {
     const { code, stdout, stderr } = await this.run(script);

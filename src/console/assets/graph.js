@@ -249,8 +249,8 @@ export function graphPage({ ask, setting, set, refresh }) {
         { class: "glyph", transform: `translate(${-width / 2 + 16}, -11) scale(1.4)` },
         iconPath(KIND_ICON[node.kind]),
       ),
-      s("text", { class: "name", x: -width / 2 + 48, y: sub ? -3 : 5 }, short(node.name, marks.length > 1 ? 13 : 15)),
-      sub && s("text", { class: "sub", x: -width / 2 + 48, y: 15 }, short(sub, 22)),
+      s("text", { class: "name", x: -width / 2 + 46, y: sub ? -3 : 5 }, node.name),
+      sub && s("text", { class: "sub", x: -width / 2 + 46, y: 15 }, sub),
       marks.map(([name, title], i) =>
         s(
           "g",
@@ -261,6 +261,7 @@ export function graphPage({ ask, setting, set, refresh }) {
         )
       ),
     );
+    for (const line of group.querySelectorAll("text")) shorten(line, width - 56);
   }
 
   function makeEdge({ id }) {
@@ -334,7 +335,8 @@ export function graphPage({ ask, setting, set, refresh }) {
   function labelWords(edge) {
     const words = [];
     if (on("rates")) {
-      if (edge.http?.requests > 0) words.push(`${rate(edge.http.requests)} rps`);
+      if (edge.health === "denied") words.push(`${rate(edge.denied)}/s refused`);
+      else if (edge.http?.requests > 0) words.push(`${rate(edge.http.requests)} rps`);
       else if (edge.tcp) {
         words.push(
           edge.tcp.connections > 0 || edge.denied > 0
@@ -502,6 +504,13 @@ export function graphPage({ ask, setting, set, refresh }) {
 }
 
 const classes = (...names) => names.filter(Boolean).join(" ");
+/** Cuts a drawn text until it fits. */
+function shorten(line, width) {
+  const text = line.textContent;
+  for (let length = text.length; length > 1 && line.getComputedTextLength() > width; length--) {
+    line.textContent = `${text.slice(0, length - 1)}…`;
+  }
+}
 const short = (text, length) => text.length > length ? `${text.slice(0, length - 1)}…` : text;
 
 /** A smooth line through the points of an edge; one that goes back bows below. */

@@ -20,7 +20,6 @@ const title = (text, sub, close) =>
 const describe = (node) => node ? [node.name, node.version].filter(Boolean).join(" ") : "?";
 const find = (data, id) => data.nodes.find((node) => node.id === id);
 
-/** Names of policies; whose word it is, and how sure. */
 function policyList(policies) {
   return h(
     "ul",
@@ -32,10 +31,25 @@ function policyList(policies) {
         icon("shield"),
         " ",
         code(`${namespace}/${name}`),
-        h("span", { class: "quiet" }, ` ${action}, at the ${at}`),
+        h("span", { class: "quiet" }, ` ${[action, `at the ${at}`].filter(Boolean).join(", ")}`),
       )
     ),
   );
+}
+
+/** Which policies refused: those that the proxy named, or else those that apply. */
+function refusers(edge) {
+  const certain = edge.deniedBy.filter((one) => one.certain), maybe = edge.deniedBy.filter((one) => !one.certain);
+  return [
+    certain.length > 0 && [h("p", {}, "The proxy names:"), policyList(certain)],
+    maybe.length > 0 &&
+    [
+      h("p", {}, maybe.length === 1 ? "The policy that applies there:" : "Policies that apply there:"),
+      policyList(maybe),
+    ],
+    edge.deniedBy.length === 0 &&
+    h("p", {}, "The metrics do not name the policy, and none that applies is left; the proxy's log names it."),
+  ];
 }
 
 function outcomes(list, unit) {
@@ -69,21 +83,13 @@ export function edgePanel(side, data, edge, close) {
   replace(
     side,
     title(`${describe(source)} → ${describe(target)}`, edge.services.join(", "), close),
-    edge.denied > 0 && h(
-      "div",
-      { class: "callout refused" },
-      h("b", {}, icon("ban"), ` ${rate(edge.denied)}/s refused by policy`),
-      edge.deniedBy.length > 0
-        ? [
-          h("p", {}, edge.deniedBy.length === 1 ? "The policy that applies here:" : "Policies that apply here:"),
-          policyList(edge.deniedBy),
-        ]
-        : h(
-          "p",
-          {},
-          "The metrics do not name the policy, and none that applies now is left; the proxy's access log has its name.",
-        ),
-    ),
+    edge.denied > 0 &&
+      h(
+        "div",
+        { class: "callout refused" },
+        h("b", {}, icon("ban"), ` ${rate(edge.denied)}/s refused by policy`),
+        refusers(edge),
+      ),
     h(
       "dl",
       {},
@@ -187,7 +193,9 @@ export function nodePanel(side, data, node, close, chooseEdge) {
       node.kind === "outside" &&
         row(
           "What is it",
-          "An address that belongs to no workload of the mesh, or a client that ztunnel does not know.",
+          node.id === "outside:source"
+            ? "Clients that belong to no workload that the mesh knows."
+            : "Addresses that belong to no workload that the mesh knows, such as a load balancer’s.",
         ),
       node.kind === "service" &&
         row("What is it", "A Service whose requests came to no workload: they were refused, or failed, before."),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Definitions } from "../../support/gateway_api_release.ts";
 import type { UserShell } from "../../support/user_shell.ts";
+import { KialiPage } from "./kiali.ts";
 import {
   applyDefinitions,
   BOOKINFO,
@@ -57,12 +58,13 @@ spec:
 
 const REQUESTS = 200;
 
-/** S3 whole, but for Kiali: L4, L7, a 90/10 split, and the clean-up, with the applications reachable after each step. */
+/** S3 whole: Kiali, L4, L7, a 90/10 split, and the clean-up, with the applications reachable after each step. */
 export const gkeLayers: Journey = async (shell, releases) => {
   await applyDefinitions(shell, releases["v1.1.0"]);
   await shell.type("istioctl install --set profile=ambient --skip-confirmation", /Installation complete/);
   await shell.type("kubectl get pods,daemonset -n istio-system", /daemonset.apps\/ztunnel\s+2\s+2\s+2/);
   await meshPods(shell, { istiod: 1, ztunnel: 2, "istio-cni-node": 2 });
+  await using kiali = await KialiPage.open(shell);
   await deploySamples(shell);
   await shell.type(`kubectl apply -f ${BOOKINFO}/gateway-api/bookinfo-gateway.yaml`);
   await shell.until("kubectl get gateway bookinfo-gateway", /istio\s+\d+\.\d+\.\d+\.\d+\s+True/);
@@ -70,11 +72,14 @@ export const gkeLayers: Journey = async (shell, releases) => {
   shell.export("GATEWAY_HOST", address);
   const gateway = "http://$GATEWAY_HOST/productpage";
   await threeCurls(shell, gateway);
+  await kiali.applications(true);
 
   const before = await podFacts(shell);
   await enrol(shell);
   assert.equal(await podFacts(shell), before, "no pod restarted to join");
   await threeCurls(shell, gateway);
+  await kiali.applications(false);
+  await kiali.padlocks(shell);
   await shell.until(
     "kubectl logs -n istio-system -l app=ztunnel --tail 200",
     /src\.identity="spiffe:\/\/cluster\.local\/ns\/default\/sa\/notsleep"/,
@@ -82,6 +87,7 @@ export const gkeLayers: Journey = async (shell, releases) => {
 
   await shell.type(`kubectl apply -f - <<'EOF'\n${L4}\nEOF`);
   await refused(shell, "notsleep");
+  await kiali.refusal("notsleep", "workload");
   await shell.type(page("sleep", gateway), TITLE);
   await shell.type(page("sleep", "http://productpage:9080/"), TITLE);
   await shell.type("kubectl top pod -n istio-system | grep ztunnel", /^ztunnel-\S+\s+\d+m\s+\d+Mi/m);
@@ -106,6 +112,7 @@ export const gkeLayers: Journey = async (shell, releases) => {
     denied,
   );
   await shell.type(`kubectl exec deploy/notsleep -- curl -s ${code} http://productpage:9080/`, denied);
+  await kiali.refusal("notsleep", "waypoint");
   await shell.type(page("sleep", gateway), TITLE);
 
   await shell.type(`kubectl apply -f ${BOOKINFO}/gateway-api/route-reviews-90-10.yaml`);
@@ -120,6 +127,7 @@ export const gkeLayers: Journey = async (shell, releases) => {
   assert.equal(v3, 0, `${v1} v1, ${v2} v2, ${v3} v3`);
   assert.equal(v1 + v2, REQUESTS);
   assert.ok(v2 >= REQUESTS * 0.03 && v2 <= REQUESTS * 0.18, `${v2} of ${REQUESTS} went to v2`);
+  await kiali.split();
 
   await cleanUp(shell, gateway, releases["v1.1.0"]);
 };
@@ -141,6 +149,8 @@ async function cleanUp(shell: UserShell, gateway: string, definitions: Definitio
   await direct();
   await shell.type("kubectl delete namespace istio-system");
   await direct();
+  // Its roles are the cluster's; all else went with the namespace.
+  await shell.type("kubectl delete -f manifests/samples/addons/kiali.yaml --ignore-not-found");
   for (const file of ["gateway-api/route-reviews-90-10.yaml", "gateway-api/bookinfo-gateway.yaml"]) {
     await shell.type(`kubectl delete -f ${BOOKINFO}/${file}`);
   }
