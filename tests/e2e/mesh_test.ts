@@ -1,5 +1,6 @@
 import { NO_CLUSTER, TestCluster } from "../support/cluster.ts";
 import { badObjects } from "./scenarios/bad_objects.ts";
+import { clientAddress } from "./scenarios/client_address.ts";
 import { joining } from "./scenarios/joining.ts";
 import { leaving } from "./scenarios/leaving.ts";
 import { mutualTls } from "./scenarios/mutual_tls.ts";
@@ -13,6 +14,7 @@ const SCENARIOS: readonly [name: string, run: Scenario][] = [
   ["L4 policies allow and deny by identity, address and port (S0 step 12, S3 steps 14-15)", policies],
   ["PeerAuthentication STRICT resets plain text", mutualTls],
   ["bad objects are refused with a clear error and lose nothing", badObjects],
+  ["an application behind a waypoint sees its clients' addresses", clientAddress],
   ["istiod, the cni agent and ztunnel are killed while requests flow", restarts],
   ["leaving the mesh restores plain traffic; open connections live on", leaving],
 ];
