@@ -1,6 +1,6 @@
 // `ambientd ctl`: istioctl's commands, flags and habits.
 
-import { EXIT_USAGE } from "../core/usage.ts";
+import { CommandError, EXIT_USAGE } from "../core/usage.ts";
 import { processStreams, type Streams } from "./ctl/context.ts";
 
 /** Runs one command line; resolves to its exit code. Failures are thrown, to be printed by the caller. */
@@ -18,6 +18,8 @@ export async function run(args: string[], streams: Streams = processStreams()): 
     if (error instanceof CommanderError) {
       return error.exitCode === 0 || error.code === "commander.help" ? 0 : EXIT_USAGE;
     }
+    const { explain, KubeApiError } = await import("./ctl/kube.ts");
+    if (error instanceof KubeApiError) throw new CommandError(explain(error), 1, undefined);
     throw error;
   }
   return code;

@@ -178,6 +178,53 @@ Deno.test("ctl uninstall asks first, and --dry-run removes nothing", async () =>
   assert.equal(kube.objects.size, before);
 });
 
+Deno.test("ctl uninstall says what it takes along", async () => {
+  await using kube = new FakeKube({ autoReady: true });
+  const options = { kubeconfig: kube.kubeconfig() };
+  await ctl(["install", "--set", "profile=default", "-y"], options);
+  const { code, out } = await ctl(["uninstall", "-r", "default", "-v"], options);
+  assert.equal(code, 1);
+  assert.match(
+    out,
+    /^The following resources will be pruned from the cluster:\n {2}Deployment: .*istio-ingressgateway/,
+  );
+  assert.match(out, /^ {2}IstioOperator: installed-state$/m);
+  assert.match(out, /You are about to remove the following gateways: istio-ingressgateway\./);
+  const both = await ctl(["uninstall", "--purge", "-r", "default", "--dry-run"], options);
+  assert.match(both.out, /^--purge removes all Istio resources, whatever the revision/);
+  const unknown = await ctl(["uninstall", "-y", "-r", "old"], options);
+  assert.match(unknown.err, /could not find target revision "old"; `kubectl get pods -A -l app=istiod/);
+});
+
+Deno.test("ctl says what to do where the API does not let the user in", async () => {
+  await using kube = new FakeKube();
+  let status = 401, message = "Unauthorized";
+  kube.intercept = () => Response.json({ kind: "Status", message, code: status }, { status });
+  const options = { kubeconfig: kube.kubeconfig() };
+  const stranger = await ctl(["zc", "workload"], options);
+  assert.equal(stranger.code, 1);
+  assert.match(stranger.err, /does not accept these credentials \(Unauthorized\); `kubectl auth whoami`/);
+  assert.match((await ctl(["version"], options)).err, /unable to retrieve .*does not accept these credentials/);
+  status = 403;
+  message = 'pods "a" is forbidden: User "bob" cannot get resource "pods" in API group "" in the namespace "default"';
+  assert.match((await ctl(["pc", "l", "a"], options)).err, /in the namespace "default"; ask who runs the cluster/);
+  message = 'admission webhook "x" denied the request';
+  assert.equal((await ctl(["pc", "l", "a"], options)).err, `Error: ${message}\n`);
+});
+
+Deno.test("ctl proxy-status takes a workload's name", async () => {
+  await using kube = new FakeKube();
+  addMesh(kube);
+  kube.put("/apis/apps/v1/namespaces/istio-system/daemonsets/ztunnel", {
+    metadata: { name: "ztunnel", namespace: "istio-system" },
+    spec: { selector: { matchLabels: { app: "ztunnel" } } },
+  });
+  const { out, err } = await ctl(["ps", "ds/ztunnel.istio-system"], { kubeconfig: kube.kubeconfig() });
+  assert.match(out, /^NAME .*\nztunnel-1\.istio-system /, err);
+  const missing = await ctl(["ps", "ds/other.istio-system"], { kubeconfig: kube.kubeconfig() });
+  assert.match(missing.err, /ds "other" not found in namespace "istio-system"/);
+});
+
 Deno.test("ctl verify-install checks the installed profile", async () => {
   await using kube = new FakeKube({ autoReady: true });
   const none = await ctl(["verify-install"], { kubeconfig: kube.kubeconfig() });
@@ -233,6 +280,22 @@ Deno.test("ctl x precheck passes a good cluster and names what is wrong with ano
   assert.equal(passed.code, 0, passed.err);
   assert.equal(passed.out, "");
   assert.match(passed.err, /^✔ No issues found when checking the cluster\. Istio is safe to install or upgrade!/);
+  good.put("/api/v1/namespaces/istio-system/services/zipkin", { metadata: { name: "zipkin" } });
+  const since = (version: string) => ctl(["x", "precheck", "-f", version], { kubeconfig: good.kubeconfig() });
+  assert.equal((await since("1.22")).code, 0);
+  const changed = await since("1.21");
+  assert.equal(changed.code, 1);
+  assert.match(changed.out, /^Warning \[IST0169\] \(Service istio-system\/zipkin\) .* changed in release 1\.22/);
+  await using blind = new FakeKube();
+  blind.intercept = (request, body) =>
+    request.path.endsWith("/customresourcedefinitions")
+      ? Response.json({ kind: "Status", message: "forbidden", code: 403 }, { status: 403 })
+      : allow(true)(request, body);
+  const unseen = await ctl(["x", "precheck"], { kubeconfig: blind.kubeconfig() });
+  assert.match(
+    unseen.out,
+    /^Error \[IST0141\] \(Resource\) Missing required permission to list customresourcedefinitions/,
+  );
   await using bad = new FakeKube({ version: { major: "1", minor: "25", gitVersion: "v1.25.3" } });
   bad.intercept = allow(false);
   const { code, out, err } = await ctl(["experimental", "precheck"], { kubeconfig: bad.kubeconfig() });

@@ -221,6 +221,40 @@ Deno.test("ctl install warns of an old Kubernetes and of another version that is
   assert.match(err, /version 1\.22\.3 is installed already/);
 });
 
+Deno.test("ctl install on GKE puts CNI plugins where GKE has them, unless told otherwise", async () => {
+  await using kube = new FakeKube({
+    autoReady: true,
+    version: { major: "1", minor: "33", gitVersion: "v1.33.2-gke.1" },
+  });
+  const options = { kubeconfig: kube.kubeconfig() };
+  const binDir = () =>
+    kube.objects.get(`${APPS}/daemonsets/istio-cni-node`)!.spec.template.spec.volumes.find(({ name }: any) =>
+      name === "cni-bin-dir"
+    ).hostPath.path;
+  const { code, err } = await ctl([...AMBIENT, "-y", "--verify"], options);
+  assert.equal(code, 0, err);
+  assert.equal(binDir(), "/home/kubernetes/bin");
+  assert.ok([...kube.objects.values()].some(({ kind }) => kind === "ResourceQuota"));
+  await ctl([...AMBIENT, "-y", "--set=values.global.platform="], options);
+  assert.equal(binDir(), "/opt/cni/bin");
+  const plain = await ctl(["manifest", "generate", "--set=profile=ambient"], options);
+  assert.doesNotMatch(plain.out, /home.kubernetes/);
+  const specific = await ctl(["manifest", "generate", "--set=profile=ambient", "--cluster-specific"], options);
+  assert.match(specific.out, /\/home\/kubernetes\/bin/);
+});
+
+const DENIED =
+  'namespaces is forbidden: User "bob" cannot create resource "namespaces" in API group "" at the cluster scope';
+
+Deno.test("ctl install names the command that lists permissions when it lacks one", async () => {
+  await using kube = new FakeKube();
+  kube.intercept = ({ method }) =>
+    method === "GET" ? undefined : Response.json({ kind: "Status", message: DENIED, code: 403 }, { status: 403 });
+  const { code, err } = await ctl([...AMBIENT, "-y"], { kubeconfig: kube.kubeconfig() });
+  assert.equal(code, 1);
+  assert.match(err, /at the cluster scope; `ambientd ctl x precheck` lists the permissions/);
+});
+
 Deno.test("ctl install fails fast without a cluster", async () => {
   const none = await ctl([...AMBIENT, "-y"]);
   assert.equal(none.code, 1);

@@ -63,6 +63,28 @@ Deno.test("ctl waypoint against the API server", async (t) => {
 
   await applyAll(client, gatewayApiDefinitions());
 
+  await t.step("serves a user who may do nothing outside of one namespace", async () => {
+    const api = (kind: string, plural: string, body: Record<string, unknown>) =>
+      client.request("POST", `/apis/rbac.authorization.k8s.io/v1/namespaces/default/${plural}`, {
+        body: { apiVersion: "rbac.authorization.k8s.io/v1", kind, metadata: { name: "tenant" }, ...body },
+      });
+    await api("Role", "roles", {
+      rules: [
+        { apiGroups: ["gateway.networking.k8s.io"], resources: ["gateways"], verbs: ["*"] },
+        { apiGroups: [""], resources: ["namespaces"], verbs: ["get"] },
+      ],
+    });
+    await api("RoleBinding", "rolebindings", {
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "tenant" },
+      subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "tenant" }],
+    });
+    const as = (...args: string[]) => run(...args, "--as=tenant", "--as-group=system:authenticated");
+    assert.equal((await as("apply", "--name", "mine")).out, "✅ waypoint default/mine applied\n");
+    assert.match((await as("list")).out, /^mine /m);
+    assert.equal((await as("delete", "mine")).out, "waypoint default/mine deleted\n");
+    assert.match((await as("list", "-A")).err, /is forbidden.*ask who runs the cluster for that permission/);
+  });
+
   await t.step("lists none", async () => {
     assert.equal((await run("list")).out, "No waypoints found.\n");
     assert.equal((await run("status")).out, "No waypoints found.\n");

@@ -52,7 +52,8 @@ export function normalizeArgs(program: Command, args: readonly string[]): string
     ...path,
     ...written(flags),
     ...unknown,
-    ...(help || group ? ["--help"] : []),
+    // Of a word that is no command there is no help: Commander says so.
+    ...(group || help && !(command.commands.length > 0 && operands.length > 0) ? ["--help"] : []),
     ...(ended ? ["--"] : []),
     ...operands,
   ];

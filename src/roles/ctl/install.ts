@@ -3,7 +3,7 @@ import { describeError } from "../../core/errors.ts";
 import { CommandError } from "../../core/usage.ts";
 import { applyAll, ensureNamespace, WORKLOADS } from "./apply.ts";
 import { applyRecordDefinition, installedState, record } from "./installed_state.ts";
-import { KubeClient, type KubeJson } from "./kube.ts";
+import { KubeClient, type KubeJson, lacksPermission } from "./kube.ts";
 import type { KubeTarget } from "../../kube/target.ts";
 import { mergeSpec } from "./operator_spec.ts";
 import type { InstallProgress } from "./progress.ts";
@@ -207,7 +207,10 @@ class ComponentTracker {
     if (this.#failed.size === 0) {
       for (const component of this.#pending.keys()) this.fail(component, error);
     }
-    return new CommandError(`failed to install manifests: ${describeError(error)}`, 1, undefined);
+    const hint = lacksPermission(error)
+      ? "; `ambientd ctl x precheck` lists the permissions that an installation needs and you lack"
+      : "";
+    return new CommandError(`failed to install manifests: ${describeError(error)}${hint}`, 1, undefined);
   }
 
   report(): void {

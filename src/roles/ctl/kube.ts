@@ -1,3 +1,4 @@
+import { describeError } from "../../core/errors.ts";
 import { KubeClient as Api, type KubeClientOptions, type RequestOptions } from "../../kube/client.ts";
 import { isApiStatus } from "../../kube/errors.ts";
 import type { KubeTarget } from "../../kube/target.ts";
@@ -7,6 +8,24 @@ export { KubeApiError } from "../../kube/errors.ts";
 
 /** Who applies, in managedFields. */
 export const FIELD_MANAGER = "istioctl";
+
+/** Whether the API refused for want of a permission; admission refuses with 403, too. */
+export function lacksPermission(error: unknown): boolean {
+  return isApiStatus(error, 403) && / cannot \w+ resource /.test(error.message);
+}
+
+/** An error in words, with what to do where the API does not let the caller in. */
+export function explain(error: unknown): string {
+  const text = describeError(error);
+  if (isApiStatus(error, 401)) {
+    return `the Kubernetes API does not accept these credentials (${text}); \`kubectl auth whoami\` shows whose they are, ` +
+      "and --context or --kubeconfig choose others";
+  }
+  if (lacksPermission(error)) {
+    return `${text}; ask who runs the cluster for that permission, or choose another user by --context or --as`;
+  }
+  return text;
+}
 
 export type KubeJson = Record<string, any>;
 

@@ -1,8 +1,9 @@
 import { stringify } from "yaml";
 import { describeError } from "../../core/errors.ts";
 import { CommandError, UsageError } from "../../core/usage.ts";
+import { isApiStatus } from "../../kube/errors.ts";
 import type { CtlContext } from "./context.ts";
-import type { KubeClient } from "./kube.ts";
+import type { KubeClient, KubeJson } from "./kube.ts";
 
 export interface PrecheckFlags {
   output: string;
@@ -136,7 +137,14 @@ async function permissions(client: KubeClient, namespace: string): Promise<Messa
 
 /** Gateway API definitions that are there serve a version that istiod reads. */
 async function gatewayApi(client: KubeClient): Promise<Message[]> {
-  const definitions = await client.list("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+  let definitions: KubeJson[];
+  try {
+    definitions = await client.list("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+  } catch (error) {
+    if (!isApiStatus(error, 403)) throw error;
+    const message = `Missing required permission to list customresourcedefinitions: ${describeError(error)}`;
+    return [{ code: "IST0141", level: "Error", origin: "Resource", message }];
+  }
   return definitions.filter(({ spec }) =>
     spec?.group === "gateway.networking.k8s.io" && ["Gateway", "GatewayClass", "HTTPRoute"].includes(spec.names?.kind)
   ).flatMap(({ metadata, spec }): Message[] => {

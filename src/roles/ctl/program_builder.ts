@@ -32,7 +32,7 @@ export class ProgramBuilder {
 
   /** A command below `parent`. */
   add(parent: Command, name: string, description: string, ...aliases: string[]): Command {
-    const command = this.#configure(parent.command(name).description(description));
+    const command = this.#configure(parent.command(name).description(description), `${pathOf(parent)} ${name}`);
     for (const alias of aliases) command.alias(alias);
     return command;
   }
@@ -59,7 +59,7 @@ export class ProgramBuilder {
   }
 
   /** Errors are thrown instead of ending the process, and all text goes to the given streams. */
-  #configure(command: Command): Command {
+  #configure(command: Command, path = command.name()): Command {
     return command
       .exitOverride()
       .configureOutput({
@@ -69,8 +69,14 @@ export class ProgramBuilder {
       })
       .configureHelp({ showGlobalOptions: true })
       .showSuggestionAfterError(true)
+      .showHelpAfterError(`Run \`${path} --help\` for its usage.`)
+      .helpOption("-h, --help", "Print this")
       .helpCommand(false);
   }
+}
+
+function pathOf(command: Command): string {
+  return command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
 }
 
 /** Shows commands as they are typed, below a command's help. */

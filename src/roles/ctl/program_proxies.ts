@@ -62,7 +62,7 @@ function addZtunnelConfig(builder: ProgramBuilder): void {
     .option("--workload-namespace <namespace>", "Only connections of workloads of this namespace")
     .option("--direction <direction>", "inbound or outbound")
     .option("--raw", "Addresses as they are, without names");
-  view("all", "All of the above").option("--with-headers", "Print a heading over each table");
+  view("all", "Everything, part by part").option("--with-headers", "Print a heading over each table");
   builder.on(
     common("log", "Show or set log levels", ["o"])
       .option("--level <levels>", "level, or scope:level,...")
@@ -113,7 +113,10 @@ function addProxyConfig(builder: ProgramBuilder): void {
   view("secret", "short", "Certificates", "secrets", "s");
   view("bootstrap", "json", "What the proxy was started with", "b");
   view("ecds", "short", "Extensions that the control plane sent apart from listeners", "ec");
-  const all = view("all", "short", "All of the above", "a").option("--with-headers", "Print a heading over each table");
+  const all = view("all", "short", "Everything, part by part", "a").option(
+    "--with-headers",
+    "Print a heading over each table",
+  );
   verbose(port(forRoutes(forClusters(forListeners(all))), "clusters, listeners and endpoints"));
   builder.on(
     examples(

@@ -2,6 +2,7 @@ import { stringify } from "yaml";
 import { formatTable } from "../../core/terminal.ts";
 import { CommandError } from "../../core/usage.ts";
 import type { CtlContext } from "./context.ts";
+import { parsePodName, resolvePod } from "./pod_name.ts";
 import { istiodPods } from "./remote_version.ts";
 import { type ProxyStatus, readSyncz, syncStatus } from "./syncz.ts";
 
@@ -22,17 +23,25 @@ export async function proxyStatusCommand(
     throw new CommandError(`--output must be table, json or yaml, not "${flags.output}"`);
   }
   const proxies = await read(context, flags);
-  const shown = pod === undefined
+  const name = pod?.includes("/") && !flags.file ? await podOf(context, pod) : pod;
+  const shown = name === undefined
     ? proxies
-    : proxies.filter(({ proxy }) => proxy === pod || proxy.startsWith(`${pod}.`));
-  if (pod !== undefined && shown.length === 0) {
-    throw new CommandError(`no proxy "${pod}" is connected; run \`ambientd ctl proxy-status\` for the list`);
+    : proxies.filter(({ proxy }) => proxy === name || proxy.startsWith(`${name}.`));
+  if (shown.length === 0 && name !== undefined) {
+    throw new CommandError(`no proxy "${name}" is connected; run \`ambientd ctl proxy-status\` for the list`);
   }
   const rows = shown.map(plain);
   if (flags.output === "json") context.print(JSON.stringify(rows, null, 2));
   else if (flags.output === "yaml") context.streams.out(stringify(rows));
   else context.print(formatTable(table(shown, Number(flags.verbosity) > 0), 5));
   return 0;
+}
+
+/** `name.namespace` of the pod that `type/name` means. */
+async function podOf(context: CtlContext, text: string): Promise<string> {
+  using client = await context.client();
+  const { metadata } = await resolvePod(client, parsePodName(text, context.namespace(client)));
+  return `${metadata.name}.${metadata.namespace}`;
 }
 
 async function read(context: CtlContext, flags: ProxyStatusFlags): Promise<ProxyStatus[]> {
@@ -42,7 +51,14 @@ async function read(context: CtlContext, flags: ProxyStatusFlags): Promise<Proxy
   using client = await context.client();
   const namespace = context.flags.istioNamespace;
   const istiods = await istiodPods(client, namespace, flags.revision);
-  if (istiods.length === 0) throw new CommandError(`no running istiod pods in namespace "${namespace}"`);
+  if (istiods.length === 0) {
+    throw new CommandError(
+      `no running istiod pods in namespace "${namespace}"${
+        flags.revision ? ` of revision "${flags.revision}"` : ""
+      }; ` +
+        "install the mesh with `ambientd ctl install --set profile=ambient`, or name its namespace with --istioNamespace",
+    );
+  }
   return await syncStatus(client, istiods);
 }
 

@@ -39,12 +39,12 @@ export async function rootCaCompareCommand(
   if (common) {
     context.print(
       `Both [${one.pod}] and [${other.pod}] have the identical ROOTCA (${describe(common)}): ` +
-        "as far as it goes, they can connect to each other",
+        "mutual TLS between them can succeed",
     );
     return 0;
   }
   throw new CommandError(
-    `[${one.pod}] and [${other.pod}] have no ROOTCA in common, so they cannot connect to each other: ` +
+    `[${one.pod}] and [${other.pod}] have no ROOTCA in common, so mutual TLS between them fails: ` +
       `${one.pod} trusts ${one.roots.map(describe).join(", ")}; ${other.pod} trusts ${
         other.roots.map(describe).join(", ")
       }. A proxy takes a new root with its next certificate: restart the one that has the old root`,

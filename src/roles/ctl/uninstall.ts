@@ -31,8 +31,8 @@ export async function uninstallCommand(context: CtlContext, flags: UninstallFlag
   const objects = await selectObjects(context, client, flags, revision);
   if (objects.length === 0) {
     context.print(
-      "No resources will be pruned from the cluster: nothing in it belongs to such an installation. " +
-        "`kubectl get istiooperators -A` shows what is installed.",
+      "No resources will be pruned from the cluster: nothing in it belongs to " +
+        (flags.purge ? "an installation." : "such an installation; --purge would remove every one."),
     );
     return 0;
   }

@@ -68,8 +68,10 @@ async function recordedValues(
   const name = revision && revision !== "default" ? `values-${revision}` : "values";
   const recorded = await client.get("v1", "ConfigMap", namespace, name);
   if (!recorded) {
+    const what = revision ? `no Istio installation of revision "${revision}"` : "no Istio installation";
     throw new CommandError(
-      `no Istio installation found in namespace "${namespace}"; install one with \`ambientd ctl install\``,
+      `${what} found in namespace "${namespace}"; install one with \`ambientd ctl install\`, ` +
+        "or name its namespace with --istioNamespace",
     );
   }
   try {

@@ -1,9 +1,9 @@
 import { stringify } from "yaml";
-import { describeError, MeshError } from "../../core/errors.ts";
+import { MeshError } from "../../core/errors.ts";
 import { CommandError } from "../../core/usage.ts";
 import { VERSION } from "../../core/version.ts";
 import type { CtlContext } from "./context.ts";
-import type { KubeClient } from "./kube.ts";
+import { explain, type KubeClient } from "./kube.ts";
 import { imageTag, istiodPods, meshVersions } from "./remote_version.ts";
 import { syncStatus } from "./syncz.ts";
 
@@ -58,7 +58,7 @@ async function readRemote(context: CtlContext, flags: VersionFlags, report: Vers
     report.dataPlaneVersion = await dataPlane(client, namespace, flags.revision);
   } catch (error) {
     if (!(error instanceof MeshError)) throw error;
-    context.warn(`unable to retrieve the mesh's version: ${describeError(error)}`);
+    context.warn(`unable to retrieve the mesh's version: ${explain(error)}`);
   }
 }
 

@@ -57,7 +57,8 @@ export async function waitReady(client: KubeClient, objects: readonly KubeJson[]
     const reasons = await Promise.all([...waiting.values()].map((object) => notReadyReason(client, object)));
     throw new MeshError(
       "not_ready",
-      `resources not ready after ${Math.round(wait.timeoutMs / 1000)}s: ${reasons.join("; ")}`,
+      `resources not ready after ${Math.round(wait.timeoutMs / 1000)}s: ${reasons.join("; ")}; ` +
+        "`kubectl get pods -A` shows the state of their pods",
       { source: "upstream", retryable: true },
     );
   }

@@ -68,11 +68,11 @@ export function waypointGenerateCommand(context: CtlContext, flags: WaypointFlag
 
 /** `ctl waypoint apply`. */
 export async function waypointApplyCommand(context: CtlContext, flags: WaypointFlags): Promise<number> {
+  // What is typed wrongly is said before the cluster is asked anything.
+  const { name } = waypointGateway(undefined, flags).metadata;
+  const timeoutMs = timeoutOf(flags);
   using client = await context.client();
   const namespace = context.namespace(client);
-  const timeoutMs = timeoutOf(flags);
-  // What is typed wrongly is said before the cluster is asked anything.
-  const { name } = waypointGateway(namespace, flags).metadata;
   const found = await client.get("v1", "Namespace", undefined, namespace);
   if (!found) {
     throw new CommandError(`namespace: ${namespace} not found; make it with \`kubectl create namespace ${namespace}\``);
@@ -121,22 +121,24 @@ async function apply(client: KubeClient, gateway: KubeJson): Promise<void> {
   }
 }
 
-/** The version of Gateway to use. @throws CommandError when the cluster has none */
+/** The version of Gateway to use, by discovery, which everybody may read. @throws CommandError when the cluster has none */
 async function servedVersion(client: KubeClient): Promise<string> {
-  const name = `gateways.${GROUP}`;
-  const definition = await client.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", undefined, name);
-  const served = new Set(
-    (definition?.spec?.versions ?? []).filter(({ served }: KubeJson) => served).map(({ name }: KubeJson) => name),
-  );
-  const version = VERSIONS.find((version) => served.has(version));
-  if (!version) throw noDefinitions();
-  return version;
+  for (const version of VERSIONS) {
+    try {
+      const { resources = [] } = await client.request("GET", `/apis/${GROUP}/${version}`);
+      if (resources.some(({ name }: KubeJson) => name === "gateways")) return version;
+    } catch (error) {
+      if (!(error instanceof KubeApiError && error.status === 404)) throw error;
+    }
+  }
+  throw noDefinitions();
 }
 
 function noDefinitions(): CommandError {
   return new CommandError(
-    "the Kubernetes Gateway API CRDs are not installed in the cluster; install them before a waypoint: " +
-      "https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api",
+    "the Kubernetes Gateway API CRDs are not installed in the cluster; install them first, as with " +
+      '`kubectl kustomize "github.com/kubernetes-sigs/gateway-api/config/crd?ref=v1.4.0" | kubectl apply -f -` ' +
+      "(https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api)",
   );
 }
 
