@@ -613,14 +613,16 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     }
   }
 
+  /** In turn, until the window is used up: those that have had none are first next time. */
   #resumeWaiting(): void {
-    if (this.#waiting.size === 0 || !this.transport.writable) return;
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
+    const waiting = this.#waiting;
+    let left = waiting.size;
     for (const stream of waiting) {
+      if (left-- === 0 || this.sendWindow <= 0 || !this.transport.writable) return;
+      waiting.delete(stream);
       if (!stream.open) continue;
       if (stream.headersSent) stream.onRoom();
-      else this.#waiting.add(stream);
+      else waiting.add(stream);
     }
   }
 

@@ -7,7 +7,7 @@ import { tryAllocate } from "../sys/memory.ts";
  */
 export const STAGE_BYTES = BATCH + 48 * 1024;
 /** Once this much is gathered it goes out without waiting for the end of the batch of events. */
-export const STAGE_FULL = 32 * 1024;
+export const STAGE_FULL = 64 * 1024;
 
 const free: number[] = [];
 
