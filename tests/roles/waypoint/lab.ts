@@ -30,6 +30,8 @@ export const WAYPOINT_ID = idOf("default", "waypoint"), CLIENT_ID = idOf("defaul
 export interface LabOptions {
   /** Takes tunnels; a gateway otherwise. */
   readonly waypoint?: boolean;
+  /** As PRESERVE_CLIENT_ADDRESS=false. */
+  readonly hideClients?: boolean;
 }
 
 /** Runs with a lab and takes it down whatever happens. */
@@ -61,6 +63,7 @@ export class Lab {
     readonly ca: CertificateAuthority,
     readonly certificate: WorkloadCertificate,
     waypoint: boolean,
+    hideClients: boolean,
   ) {
     const logger = new Logger("waypoint", { sink: this.log });
     logger.levels.apply("debug");
@@ -83,16 +86,16 @@ export class Lab {
       secrets,
       onTcpDone: (report) => this.tcp.push(report),
       logger,
-      hbone: waypoint ? { address: "127.0.0.1", port: 0 } : undefined,
+      hbone: waypoint ? { address: "127.0.0.1", port: 0, hideClients } : undefined,
       gatewayHost: "127.0.0.1",
     });
   }
 
-  static async start({ waypoint = false }: LabOptions): Promise<Lab> {
+  static async start({ waypoint = false, hideClients = false }: LabOptions): Promise<Lab> {
     const ca = await (authority ??= testCa());
     const reactor = new Reactor();
     reactor.start();
-    return new Lab(reactor, ca, await issueWorkload(ca, WAYPOINT_ID), waypoint);
+    return new Lab(reactor, ca, await issueWorkload(ca, WAYPOINT_ID), waypoint, hideClients);
   }
 
   /** Takes a change of configuration, as from xDS; returns what is refused. */
