@@ -71,11 +71,11 @@ export interface GraphEdge {
   readonly id: string;
   readonly source: string;
   readonly target: string;
-  readonly http: HttpTraffic | undefined;
-  readonly tcp: TcpTraffic | undefined;
   /** Whether all of it was mutual TLS, and what share of it, from 0 to 1. */
   readonly mtls: boolean;
   readonly mtlsShare: number;
+  readonly http: HttpTraffic | undefined;
+  readonly tcp: TcpTraffic | undefined;
   /** Identities that mutual TLS proved. */
   readonly sourcePrincipals: readonly string[];
   readonly targetPrincipals: readonly string[];

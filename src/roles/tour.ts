@@ -10,6 +10,7 @@ import { GATEWAYS } from "./tour/gateways.ts";
 import { LAYER7 } from "./tour/layer7.ts";
 import { LEAVING } from "./tour/leaving.ts";
 import { POLICY } from "./tour/policy.ts";
+import { SEEN } from "./tour/seen.ts";
 import { bringUp, checkHost } from "./up/bring_up.ts";
 import { parseFlags } from "./up/flags.ts";
 import { acquire } from "./up/instance.ts";
@@ -19,7 +20,7 @@ import { Progress } from "./up/progress.ts";
 const JOURNEYS: readonly [title: string, steps: readonly TourStep[]][] = [
   ["Into the mesh without a restart", ENROLMENT],
   ["Who may talk to whom", POLICY],
-  ["Who may ask for what", LAYER7],
+  ["Who may ask for what", [...LAYER7, ...SEEN]],
   ["Into the mesh through gateways", GATEWAYS],
   ["Out of the mesh, with the applications reachable all the while", LEAVING],
 ];
