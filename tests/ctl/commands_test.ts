@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { VERSION } from "../../src/core/version.ts";
+import { selfOf } from "../support/cluster.ts";
 import { FakeKube } from "../support/fake_kube.ts";
 import { ctl } from "./harness.ts";
 
@@ -176,6 +177,41 @@ Deno.test("ctl uninstall asks first, and --dry-run removes nothing", async () =>
   assert.match(refused.out, /All Istio resources will be pruned from the cluster\nCancelled/);
   await ctl(["uninstall", "--purge", "--dry-run"], { kubeconfig: kube.kubeconfig() });
   assert.equal(kube.objects.size, before);
+});
+
+Deno.test("ctl takes the answer to a question from a pipe, and no answer as a no", async () => {
+  await using kube = new FakeKube();
+  const dir = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${dir}/config`, kube.kubeconfig());
+  const path = "/apis/apps/v1/namespaces/istio-system/deployments/istiod";
+  const labels = { "operator.istio.io/component": "Pilot" };
+  kube.put(path, { kind: "Deployment", metadata: { name: "istiod", namespace: "istio-system", labels } });
+  const [command, ...args] = selfOf(["ctl", "uninstall", "--purge"]);
+  const answer = async (text: string) => {
+    const child = new Deno.Command(command, {
+      args,
+      env: { KUBECONFIG: `${dir}/config` },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(text));
+    await writer.close();
+    const { code, stdout } = await child.output();
+    return { code, out: new TextDecoder().decode(stdout) };
+  };
+  try {
+    const no = await answer("");
+    assert.equal(no.code, 1);
+    assert.match(no.out, /Proceed\? \(y\/N\) \nCancelled\.\n$/);
+    assert.ok(kube.objects.has(path));
+    const yes = await answer("Y\nn\n");
+    assert.equal(yes.code, 0);
+    assert.match(yes.out, /Proceed\? \(y\/N\) {3}Removed Deployment\/istiod/);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
 });
 
 Deno.test("ctl uninstall says what it takes along", async () => {

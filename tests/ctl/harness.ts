@@ -15,6 +15,8 @@ export interface CtlOptions {
   /** Text of a kubeconfig; without it there is none. */
   kubeconfig?: string;
   answer?: boolean;
+  /** Whether standard error is a terminal. */
+  terminal?: boolean;
   stdin?: string;
   env?: Record<string, string>;
   /** Text of ~/.istioctl/config.yaml. */
@@ -37,6 +39,7 @@ export async function ctl(args: string[], options: CtlOptions = {}): Promise<Ctl
       out: (text) => result.out += text,
       err: (text) => result.err += text,
       outIsTerminal: false,
+      errIsTerminal: options.terminal ?? false,
       palette: palette(false),
       confirm: (question) => {
         result.asked.push(question);

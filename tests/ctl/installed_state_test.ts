@@ -141,6 +141,27 @@ Deno.test("ctl install records what it installed, a second one replaces it, and 
   }
 });
 
+Deno.test("ctl install says when the profile changes, and what goes with the old one", async () => {
+  await using kube = new FakeKube({ autoReady: true });
+  const options = { kubeconfig: kube.kubeconfig() };
+  assert.equal((await ctl(AMBIENT, options)).err, "");
+  assert.equal((await ctl(AMBIENT, options)).err, "");
+  const upgrade = await ctl(["upgrade", "--dry-run", "--set=profile=minimal"], options);
+  assert.equal(
+    upgrade.err,
+    'The profile "ambient" is installed and will be changed to "minimal", which removes CNI and Ztunnel. ' +
+      "To keep it, add --set profile=ambient.\n",
+  );
+  assert.equal((await ctl([...AMBIENT, "--revision=canary", "--dry-run"], options)).err, "");
+});
+
+Deno.test("ctl install greets at a terminal only, on standard error", async () => {
+  await using kube = new FakeKube({ autoReady: true });
+  const { out, err } = await ctl([...AMBIENT, "--dry-run"], { kubeconfig: kube.kubeconfig(), terminal: true });
+  assert.match(err, /ambientd\n/);
+  assert.doesNotMatch(out, /~~~/);
+});
+
 Deno.test("ctl install --dry-run and manifest generate leave no record", async () => {
   await using kube = new FakeKube({ autoReady: true });
   const { code, err } = await ctl([...AMBIENT, "--dry-run"], { kubeconfig: kube.kubeconfig() });

@@ -24,6 +24,7 @@ export interface Streams {
   out(text: string): void;
   err(text: string): void;
   readonly outIsTerminal: boolean;
+  readonly errIsTerminal: boolean;
   readonly palette: Palette;
   /** Asks a yes-or-no question; true for yes. */
   confirm(question: string): boolean;
@@ -42,11 +43,32 @@ export function processStreams(): Streams {
     out: write(Deno.stdout),
     err: write(Deno.stderr),
     outIsTerminal: Deno.stdout.isTerminal(),
+    errIsTerminal: Deno.stderr.isTerminal(),
     palette: palette(wantsColor(Deno.stdout)),
-    confirm: (question) => /^y(es)?$/i.test(prompt(question)?.trim() ?? ""),
+    confirm: (question) => {
+      write(Deno.stdout)(`${question} `);
+      const answer = readLine();
+      if (answer === undefined) write(Deno.stdout)("\n");
+      return /^y(es)?$/i.test(answer?.trim() ?? "");
+    },
     readStdin: () => new Response(Deno.stdin.readable).text(),
     env: (name) => Deno.env.get(name),
   };
+}
+
+/** A line of standard input, which may be a pipe (`yes | ctl install`); undefined at its end. */
+function readLine(): string | undefined {
+  const bytes: number[] = [], next = new Uint8Array(1);
+  while (bytes.length < 1000) {
+    if (Deno.stdin.readSync(next) === null) return bytes.length > 0 ? decode(bytes) : undefined;
+    if (next[0] === 10) break;
+    bytes.push(next[0]);
+  }
+  return decode(bytes);
+}
+
+function decode(bytes: readonly number[]): string {
+  return new TextDecoder().decode(Uint8Array.from(bytes));
 }
 
 /** What one run of `ctl` works with. */

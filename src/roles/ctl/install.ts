@@ -28,6 +28,8 @@ export interface InstallOptions {
   /** Return only when every workload is ready. */
   wait: boolean;
   readinessTimeoutMs?: number;
+  /** Limit of one request to the API. */
+  requestTimeoutMs?: number;
   signal?: AbortSignal;
 }
 
@@ -64,7 +66,7 @@ export async function installMesh(
   progress: InstallProgress,
 ): Promise<Installation> {
   planInstallation(options);
-  const client = new KubeClient(target);
+  const client = new KubeClient(target, options.requestTimeoutMs ? { timeoutMs: options.requestTimeoutMs } : {});
   let installation: Installation;
   try {
     installation = planInstallation(await withPlatform(client, options));

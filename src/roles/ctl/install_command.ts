@@ -1,13 +1,26 @@
 import { parseDurationMs } from "../../core/duration.ts";
 import type { CtlContext } from "./context.ts";
+import { readRecord } from "./installed_state.ts";
 import { installMesh, type InstallOptions, planInstallation } from "./install.ts";
 import type { KubeClient } from "./kube.ts";
 import { terminalProgress } from "./progress.ts";
 import { meshVersions } from "./remote_version.ts";
+import { COMPONENT_TITLES } from "./render.ts";
+import type { Installation } from "./resolve.ts";
 import { verifyInstallation } from "./verify_install.ts";
 
 /** Kubernetes minors below this are not among those that Istio of this line supports. */
 const OLDEST_MINOR = 32;
+
+/** Greets whoever sits before a terminal. */
+const BANNER = String.raw`
+      /|
+     / |\
+    /  | \    ambientd
+   /___|__\
+  \________/
+ ~~~~~~~~~~~~~
+`;
 
 export interface InstallFlags {
   filename?: string[];
@@ -38,11 +51,15 @@ export async function installCommand(context: CtlContext, flags: InstallFlags): 
     dryRun: flags.dryRun,
     wait: true,
     readinessTimeoutMs: parseDurationMs(flags.readinessTimeout),
+    requestTimeoutMs: context.flags.kubeclientTimeout,
   };
-  const { values, lacks } = planInstallation(options);
+  const plan = planInstallation(options);
+  const { values, lacks } = plan;
   const target = await context.target();
   using client = await context.client();
+  if (context.streams.errIsTerminal) context.warn(BANNER);
   await warnings(context, client, values.namespace, values.revision, values.tag);
+  await warnOfProfile(context, client, plan);
   if (!flags.skipConfirmation && !flags.dryRun) {
     const question =
       `This will install the Istio ${values.tag} profile "${values.profile}" into the cluster. Proceed? (y/N)`;
@@ -65,6 +82,22 @@ export async function installCommand(context: CtlContext, flags: InstallFlags): 
     );
   }
   return 0;
+}
+
+/** An installation that was made with another profile loses what only that one has. */
+async function warnOfProfile(context: CtlContext, client: KubeClient, plan: Installation): Promise<void> {
+  const { profile, namespace, revision } = plan.values;
+  const recorded = await readRecord(client, namespace, revision === "" ? "default" : revision).catch(() => undefined);
+  const before = recorded?.spec?.profile;
+  if (before === undefined || before === profile) return;
+  const lost = (["base", "pilot", "cni", "ztunnel"] as const).filter((name) =>
+    recorded!.spec.components?.[name]?.enabled && !plan.components.includes(name)
+  ).map((name) => COMPONENT_TITLES[name][0]);
+  context.warn(
+    `The profile "${before}" is installed and will be changed to "${profile}"` +
+      (lost.length > 0 ? `, which removes ${lost.join(" and ")}` : "") +
+      `. To keep it, add --set profile=${before}.`,
+  );
 }
 
 async function warnings(
