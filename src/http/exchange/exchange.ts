@@ -235,7 +235,8 @@ export class Exchange
 
   // --- before any backend
 
-  start(): void {
+  /** @param misdirected another listener than `runtime` has the request's host: the client is to ask it (RFC 9110, 15.5.20) */
+  start(misdirected: boolean): void {
     const stream = this.#stream, head = this.head, runtime = this.#runtime;
     stream.handler = this;
     stream.body.monitor = this;
@@ -243,6 +244,7 @@ export class Exchange
     this.grpc = isGrpc(head.fields);
     this.hostname = hostOf(head.authority);
     if (runtime === null) return this.#noRoute();
+    if (misdirected) return this.#reply(421, "", "", "misdirected_request");
     const target = normalizePath(head.path, runtime.settings.pathNormalization);
     if (target === undefined) return this.#reply(400, "", "", "path_normalization_failed");
     head.path = target;

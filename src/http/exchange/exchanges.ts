@@ -75,9 +75,14 @@ export class HttpExchanges implements Runnable {
     for (let exchange = this.#first; exchange; exchange = exchange.next) yield exchange;
   }
 
-  /** Takes one request. `runtime` is null where no listener is left for it: 404. */
-  handleRequest(stream: ServerStream, downstream: Downstream, runtime: ListenerRuntime | null): void {
-    new Exchange(this, stream, downstream, runtime).start();
+  /** Takes one request. `runtime` is null where no listener is left for it: 404; `misdirected` where another has its host: 421. */
+  handleRequest(
+    stream: ServerStream,
+    downstream: Downstream,
+    runtime: ListenerRuntime | null,
+    misdirected = false,
+  ): void {
+    new Exchange(this, stream, downstream, runtime).start(misdirected);
   }
 
   /** A codec has refused what a client sent, and answered it with `status`. */

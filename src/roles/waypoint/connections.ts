@@ -22,21 +22,40 @@ export interface ChoiceSource {
   readonly choice: ListenerChoice | null;
 }
 
-/** Which listener a connection's requests are for: known from the start, or chosen for each request. */
-export type Chosen = { readonly slot: ListenerSlot } | { readonly port: ChoiceSource };
+/**
+ * Which listener a connection's requests are for: known from the start, or chosen for each request. Where the server name of TLS chose it
+ * among several, requests for a host that another of them has are misdirected (421): that one may ask its clients for certificates.
+ */
+export type Chosen = { readonly slot: ListenerSlot; readonly among?: ChoiceSource } | { readonly port: ChoiceSource };
 
 /** A client's connection, as the codec hands it back with every request. */
 class Client implements ConnectionContext {
   readonly scheme: "http" | "https";
   /** Set with the first request: before it there is nothing to drain. */
   connection: ServerConnection | null = null;
+  /** The last authority that was found to be the listener's own, among the listeners of that moment. */
+  #own = "";
+  #among: ListenerChoice | null = null;
 
   constructor(
     readonly downstream: Downstream,
     readonly slot: ListenerSlot | null,
+    /** Without a slot: what chooses one; with it: the port's other listeners. */
     readonly port: ChoiceSource | null,
   ) {
     this.scheme = downstream.scheme;
+  }
+
+  /** Whether requests for this authority are for another listener of the port than the one that the connection is for. */
+  isMisdirected(authority: string): boolean {
+    if (this.slot === null || this.port === null) return false;
+    const { choice } = this.port;
+    if (choice === null || choice.only !== null || (choice === this.#among && authority === this.#own)) return false;
+    const found = choice.find(hostOf(authority));
+    if (found !== null && found !== this.slot) return true;
+    this.#among = choice;
+    this.#own = authority;
+    return false;
   }
 }
 
@@ -72,7 +91,7 @@ export class HttpConnections implements RequestHandler {
     const client = new Client(
       new Downstream(info),
       "slot" in chosen ? chosen.slot : null,
-      "port" in chosen ? chosen.port : null,
+      "port" in chosen ? chosen.port : chosen.among ?? null,
     );
     serveHttp(this.#reactor, transport, client, this, this.#options, alpn);
   }
@@ -101,7 +120,8 @@ export class HttpConnections implements RequestHandler {
     const runtime = slot === null ? null : slot.current;
     // Its listener is gone: the next connection finds what is there now.
     if (runtime === null || this.#draining || this.#retiring.has(slot!.name)) connection.drain();
-    this.#exchanges.handleRequest(stream, client.downstream, runtime);
+    const misdirected = runtime !== null && client.isMisdirected(stream.request.authority);
+    this.#exchanges.handleRequest(stream, client.downstream, runtime, misdirected);
   }
 
   /** What the codec refused has no Host to choose a listener by: it is told of where there is one for any. */

@@ -16,7 +16,7 @@ import type { MeshView } from "../../proxy/state/mod.ts";
 import { LimitedLog } from "../../telemetry/limited_log.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { clientCertificate } from "./client_certificate.ts";
-import type { HttpConnections } from "./connections.ts";
+import type { ChoiceSource, HttpConnections } from "./connections.ts";
 import type { ServerContexts } from "./downstream_tls.ts";
 import type { ListenerChoice, PortPlan } from "./listener_choice.ts";
 import type { TcpConnections } from "./tcp_connections.ts";
@@ -42,6 +42,7 @@ export class GatewayPort {
   readonly #parts: GatewayParts;
   readonly #listener: TcpListener;
   readonly #refusals: LimitedLog;
+  readonly #secureListeners: ChoiceSource;
   plan: PortPlan;
 
   /** @throws MeshError when the port cannot be opened */
@@ -49,6 +50,12 @@ export class GatewayPort {
     this.#parts = parts;
     this.#refusals = new LimitedLog(parts.logger, reactorClock(parts.reactor));
     this.plan = plan;
+    const current = () => this.plan.tls;
+    this.#secureListeners = {
+      get choice() {
+        return current();
+      },
+    };
     // While pods of one gateway are replaced on a host network, both listen.
     const options = { port, reusePort: true, backlog: 1024 };
     const accept = (socket: TcpSocket) => this.#accept(socket);
@@ -136,7 +143,9 @@ export class GatewayPort {
       }
       const { alpn, leafDer } = transport!.peer;
       const known = { ...info, tls: { sni: serverName, client: clientCertificate(leafDer) } };
-      if (config.protocol === "HTTPS") return http.serve(transport!, known, { slot }, alpn);
+      if (config.protocol === "HTTPS") {
+        return http.serve(transport!, known, { slot, among: this.#secureListeners }, alpn);
+      }
       this.#terminated(transport!, slot, new Downstream(known));
     });
   }

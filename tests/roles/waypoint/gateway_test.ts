@@ -196,6 +196,55 @@ Deno.test("TLS is terminated with the certificate of the server name; ALPN choos
   });
 });
 
+Deno.test("a host of another TLS listener than the connection's is misdirected: nobody gets round client certificates so", async () => {
+  await withLab({}, async (lab) => {
+    const port = freePort(), backend = lab.backend(() => new Response("served"));
+    const authority = await testCa();
+    const listeners = [
+      listener("any", port, { protocol: "HTTPS", hostnames: ["*"], tls: tls(["any"]) }),
+      listener("wild", port, { protocol: "HTTPS", hostnames: ["*.example.com"], tls: tls(["any"]) }),
+      listener("strict", port, {
+        protocol: "HTTPS",
+        hostnames: ["vault.example.com"],
+        tls: tls(["any"], { mode: "MUTUAL", caSecret: "ca" }),
+      }),
+    ];
+    lab.apply([
+      await secret(lab, "any", "*.example.com"),
+      { kind: "secret", name: "ca", certificateChain: "", privateKey: "", ca: authority.rootPem },
+      ...listeners,
+      // The listener for any host has routes for the others' hosts, too.
+      ...listeners.map(({ name }) => virtualHost(name, [route("web")])),
+      destination("web", backend),
+    ]);
+    const cases: [string, string, number][] = [
+      ["a.example.com", "a.example.com", 200],
+      ["a.example.com", "B.example.com:443", 200],
+      ["a.example.com", "vault.example.com", 421],
+      ["a.example.com", "VAULT.example.com:1", 421],
+      ["a.example.com", "example.org", 421],
+      ["example.org", "example.org", 200],
+      ["example.org", "example.net", 200],
+      ["example.org", "vault.example.com", 421],
+      ["", "vault.example.com", 421],
+    ];
+    for (const [servername, host, status] of cases) {
+      const client = await secure(lab, port, { servername, rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] });
+      await client.ask(get(host), new RegExp(`^HTTP/1.1 ${status} [^]*${status === 200 ? "served" : "\r\n\r\n"}$`));
+      // And the same on a connection that has served.
+      await client.ask(get(servername || "example.org"), /200 [^]*served$/);
+      await client.ask(get(host), new RegExp(`^HTTP/1.1 ${status} `));
+      client.socket.destroy();
+    }
+    // One that becomes another listener's is misdirected from then on.
+    const client = await secure(lab, port, { servername: "a.example.com", ALPNProtocols: ["http/1.1"] });
+    await client.ask(get("c.example.com"), /200 [^]*served$/);
+    lab.apply([listener("late", port, { protocol: "HTTPS", hostnames: ["c.example.com"], tls: tls(["any"]) })]);
+    await client.ask(get("c.example.com"), /^HTTP\/1.1 421 /);
+    client.socket.destroy();
+  });
+});
+
 Deno.test("a listener shows all its certificates: clients get the one that they can verify, of one kind the first", async () => {
   await withLab({}, async (lab) => {
     const port = freePort(), backend = lab.backend(() => new Response("ok"));
