@@ -1,6 +1,6 @@
 import type { MeshError } from "../../core/errors.ts";
 import { describeError } from "../../core/errors.ts";
-import { H2Connection, type H2Handler } from "../../h2/connection.ts";
+import { H2Connection, type H2ErrorCode, type H2Handler } from "../../h2/connection.ts";
 import { INTERNAL_ERROR, PROTOCOL_ERROR } from "../../h2/constants.ts";
 import type { HeaderFields } from "../../h2/headers.ts";
 import type { H2Stream, H2StreamHandler } from "../../h2/stream.ts";
@@ -75,7 +75,7 @@ export class H2ServerConnection implements ServerConnection, H2Handler {
     h2.exchange = true;
     const head = requestFromList(headers, ended, this.options.allowConnect);
     if (head === null) {
-      this.#handler.onRefused?.(this, 400, problem);
+      this.#handler.onRefused?.(this, problem === "CONNECT" ? 405 : 400, problem);
       if (!this.h2.countRefusal()) return;
       if (problem === "CONNECT") {
         h2.connection.respond(h2, [[":status", "405"], ["content-length", "0"]], true);
@@ -98,8 +98,10 @@ export class H2ServerConnection implements ServerConnection, H2Handler {
     this.#handler.onRefused?.(this, status, reason);
   }
 
-  onClosed(): void {
+  onClosed(error: MeshError<H2ErrorCode> | null): void {
     this.#timer.cancel();
+    // Floods and frames that may not be: no request of theirs says so.
+    if (error?.code === "h2_protocol") this.#handler.onRefused?.(this, 0, connectionReason(error.message));
     this.#handler.onClosed?.(this);
   }
 
@@ -129,6 +131,11 @@ export class H2ServerConnection implements ServerConnection, H2Handler {
     if (stallTimeoutMs > 0) { for (const stream of [...this.#streams]) stream.checkProgress(); }
     this.reactor.resetTimer(this.#timer, this.#sweepMs());
   }
+}
+
+/** `PING flood (ENHANCE_YOUR_CALM)` of `HTTP/2 with "10.0.0.1" failed: PING flood (ENHANCE_YOUR_CALM)`: the log has the peer anyway. */
+function connectionReason(message: string): string {
+  return message.slice(message.indexOf(" failed: ") + " failed: ".length);
 }
 
 /** A time-out of nothing. */

@@ -1,6 +1,7 @@
 // A whole HTTP proxy on loopback: the codecs, the exchange and the clusters, without istiod; backends by Deno or by hand.
 
 import { Downstream, type DownstreamInfo, HttpExchanges, RuntimeCompiler } from "../../../src/http/exchange/mod.ts";
+import { HTTP_SERVER_OPTIONS, type HttpServerOptions } from "../../../src/http/codec/options.ts";
 import { serveHttp } from "../../../src/http/codec/serve.ts";
 import { RequestTelemetry } from "../../../src/http/telemetry/mod.ts";
 import { Clusters } from "../../../src/http/upstream/mod.ts";
@@ -109,6 +110,8 @@ export interface LabOptions {
   readonly downstream?: Partial<DownstreamInfo>;
   readonly idleTimeoutMs?: number;
   readonly random?: () => number;
+  /** What the codec bears with, where it is not what it bears with at work. */
+  readonly server?: Partial<HttpServerOptions>;
 }
 
 /** A running proxy. */
@@ -169,7 +172,7 @@ export class ProxyLab {
           this.exchanges.handleRequest(stream, downstream, this.compiler.slot("http.80")?.current ?? null),
         onRefused: (_connection, status, reason) =>
           this.exchanges.handleRefusal(downstream, this.compiler.slot("http.80")?.current ?? null, status, reason),
-      });
+      }, { ...HTTP_SERVER_OPTIONS, ...options.server });
       transport.begin();
     });
     this.reactor.start();
