@@ -1,6 +1,7 @@
 // Names the role, loads it lazily, and sets the exit code. Roles share modules but never load what they do not use.
 
 import { describeError } from "./src/core/errors.ts";
+import { asTyped } from "./src/core/self.ts";
 import { CommandError, EXIT_PIPE, EXIT_USAGE, UsageError } from "./src/core/usage.ts";
 
 /** One role: given the arguments after its name, runs to its end and resolves to the exit code. */
@@ -66,7 +67,7 @@ Run \`ambientd <role> --help\` for a role's flags.`;
 export async function main(args: string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    console.log(usage());
+    console.log(asTyped(usage()));
     return name === undefined ? EXIT_USAGE : 0;
   }
   if (name === "version" || name === "--version") {
@@ -81,7 +82,7 @@ export async function main(args: string[]): Promise<number> {
   } catch (thrown) {
     // Whoever read our output has had enough, as `| head` has: nothing to complain about.
     if (thrown instanceof Deno.errors.BrokenPipe) return EXIT_PIPE;
-    console.error(`Error: ${describeError(thrown)}`);
+    console.error(`Error: ${asTyped(describeError(thrown))}`);
     if (thrown instanceof UsageError) return EXIT_USAGE;
     if (thrown instanceof CommandError) return thrown.exitCode;
     return 1;

@@ -10,6 +10,14 @@ export function selfCommand(args: readonly string[] = []): string[] {
   return [Deno.execPath(), "run", "--allow-all", "--no-prompt", "--quiet", "--no-check", entry, ...args];
 }
 
+/**
+ * A text with the commands of ambientd in it as this user types them: `./scripts/ambientd up` where that script was called. A command
+ * stands at the start, in backquotes or after `&&`.
+ */
+export function asTyped(text: string, name: string | undefined = Deno.env.get("AMBIENTD_NAME")): string {
+  return name ? text.replace(/(?<=^|`|&& )ambientd (?=-|[a-z])/g, () => `${name} `) : text;
+}
+
 /** Root of the checkout, or the folder of the bundle, that this code was loaded from; without a trailing slash. */
 export const CHECKOUT: string = new URL(import.meta.url.endsWith("/src/core/self.ts") ? "../.." : ".", import.meta.url)
   .pathname.replace(/\/$/, "");

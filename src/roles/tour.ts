@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { describeError } from "../core/errors.ts";
+import { asTyped } from "../core/self.ts";
 import { hanging, palette, wantsColor } from "../core/terminal.ts";
 import { CommandError } from "../core/usage.ts";
 import { clusterLayout } from "../cluster/layout.ts";
@@ -77,7 +78,7 @@ async function walk(tour: TourContext, progress: Progress): Promise<boolean> {
     for (const step of steps) {
       number++;
       progress.line();
-      if (step.command) progress.line(dim(`   $ ${step.command}`));
+      if (step.command) progress.line(dim(`   $ ${asTyped(step.command)}`));
       try {
         const proof = await progress.step(`${number}. ${step.title}`, () => step.run(tour));
         for (const text of proof) {

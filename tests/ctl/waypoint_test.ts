@@ -4,6 +4,7 @@ import { gatewayApiDefinitions } from "../../manifests/crds/gateway_api/mod.ts";
 import { applyAll } from "../../src/roles/ctl/apply.ts";
 import { KubeClient } from "../../src/roles/ctl/kube.ts";
 import { embeddedApi } from "../support/embedded_api.ts";
+import { eventually } from "../support/eventually.ts";
 import { ctl } from "./harness.ts";
 
 const GATEWAYS = "/apis/gateway.networking.k8s.io/v1/namespaces/default/gateways";
@@ -59,6 +60,19 @@ Deno.test("ctl waypoint against the API server", async (t) => {
       assert.equal(code, 1);
       assert.match(err, /Kubernetes Gateway API CRDs are not installed/);
     }
+  });
+
+  await t.step("names the versions of definitions that are too old", async () => {
+    const old = gatewayApiDefinitions().find(({ spec }) => spec.names.kind === "Gateway")!;
+    old.spec.versions = [{ ...old.spec.versions[0], name: "v1alpha2", storage: true }];
+    await applyAll(client, [old]);
+    const { code, err } = await run("apply");
+    assert.equal(code, 1);
+    assert.match(err, /are too old: they serve Gateway as v1alpha2, and a waypoint needs v1 or v1beta1/);
+    await client.delete(old, { background: true });
+    await eventually(async () =>
+      assert.equal(await client.get(old.apiVersion, old.kind, undefined, old.metadata.name), undefined)
+    );
   });
 
   await applyAll(client, gatewayApiDefinitions());

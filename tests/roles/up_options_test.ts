@@ -14,6 +14,7 @@ Deno.test("parseUpOptions() gives the defaults of the documentation", () => {
     gatewayApi: "bundled",
     publish: [],
     detach: false,
+    background: undefined,
   });
 });
 
@@ -33,7 +34,10 @@ Deno.test("parseUpOptions() reads every flag", () => {
     "--publish=9080:productpage:9080",
     "--detach",
     "--api-port=7443",
+    "--background=80,color",
   ])!;
+  assert.deepEqual(options.background, { columns: 80, color: true });
+  assert.deepEqual(parseUpOptions(["--background=Infinity,plain"])!.background, { columns: Infinity, color: false });
   assert.equal(options.nodes, 4);
   assert.equal(options.mesh, "none");
   assert.equal(options.gatewayApi, "none");

@@ -9,6 +9,7 @@ import { KubeApiError, type KubeClient, type KubeJson } from "./kube.ts";
 const GROUP = "gateway.networking.k8s.io";
 /** Versions of Gateway that will do, best first: releases before 1.0 have no v1. */
 const VERSIONS = ["v1", "v1beta1"];
+const INSTALLING = "https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api";
 const CLASS = "istio-waypoint";
 const USE_WAYPOINT = "istio.io/use-waypoint";
 const WAYPOINT_FOR = "istio.io/waypoint-for";
@@ -123,22 +124,39 @@ async function apply(client: KubeClient, gateway: KubeJson): Promise<void> {
 
 /** The version of Gateway to use, by discovery, which everybody may read. @throws CommandError when the cluster has none */
 async function servedVersion(client: KubeClient): Promise<string> {
-  for (const version of VERSIONS) {
-    try {
-      const { resources = [] } = await client.request("GET", `/apis/${GROUP}/${version}`);
-      if (resources.some(({ name }: KubeJson) => name === "gateways")) return version;
-    } catch (error) {
-      if (!(error instanceof KubeApiError && error.status === 404)) throw error;
-    }
+  const known = await discover(client, `/apis/${GROUP}`);
+  const others = ((known?.versions ?? []) as { version: string }[]).map(({ version }) => version)
+    .filter((version) => !VERSIONS.includes(version));
+  const old: string[] = [];
+  for (const version of known ? [...VERSIONS, ...others] : []) {
+    const resources: { name: string }[] = (await discover(client, `/apis/${GROUP}/${version}`))?.resources ?? [];
+    if (!resources.some(({ name }) => name === "gateways")) continue;
+    if (VERSIONS.includes(version)) return version;
+    old.push(version);
   }
-  throw noDefinitions();
+  if (old.length === 0) throw noDefinitions();
+  throw new CommandError(
+    `the Kubernetes Gateway API CRDs in the cluster are too old: they serve Gateway as ${
+      old.join(", ")
+    }, and a waypoint ` +
+      `needs ${VERSIONS.join(" or ")}; install a newer release: ${INSTALLING}`,
+  );
+}
+
+async function discover(client: KubeClient, path: string): Promise<KubeJson | undefined> {
+  try {
+    return await client.request("GET", path);
+  } catch (error) {
+    if (error instanceof KubeApiError && error.status === 404) return undefined;
+    throw error;
+  }
 }
 
 function noDefinitions(): CommandError {
   return new CommandError(
     "the Kubernetes Gateway API CRDs are not installed in the cluster; install them first, as with " +
       '`kubectl kustomize "github.com/kubernetes-sigs/gateway-api/config/crd?ref=v1.4.0" | kubectl apply -f -` ' +
-      "(https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api)",
+      `(${INSTALLING})`,
   );
 }
 

@@ -1,6 +1,7 @@
 import { gatewayApiDefinitions } from "../../../manifests/crds/gateway_api/mod.ts";
 import { CommandError } from "../../core/usage.ts";
 import { describeError } from "../../core/errors.ts";
+import { asTyped } from "../../core/self.ts";
 import { dialService } from "../../cluster/engine_control.ts";
 import { kubeconfigPath, mergeKubeconfig, removeFromKubeconfig } from "../../cluster/kubeconfig.ts";
 import { type ClusterLayout, processStartTime } from "../../cluster/layout.ts";
@@ -17,7 +18,7 @@ import type { Progress } from "./progress.ts";
 import { proveRequest } from "./proof.ts";
 import { newRoot, plantRoot } from "./root.ts";
 import { applySamples, enrol, SAMPLE_NAMESPACE, waitForSamples } from "./samples.ts";
-import { printSummary } from "./summary.ts";
+import { nameFlag, printSummary } from "./summary.ts";
 
 /** How long any one step of starting may take before it counts as failed. */
 const STEP_TIMEOUT_MS = 120_000;
@@ -52,7 +53,7 @@ export async function bringUp(
   const context = `ambientd-${options.name}`;
   const kubeconfig = kubeconfigPath(options.kubeconfig);
   const started = performance.now();
-  const root = options.mesh === "ambient" ? rootOfNewCluster(layout) : undefined;
+  const again = hasRun(layout), root = options.mesh === "ambient" && !again ? rootOfNewCluster() : undefined;
   const cleanups: (() => Promise<unknown>)[] = [];
   const stop = async () => {
     for (const cleanup of cleanups.splice(0).reverse()) {
@@ -100,6 +101,10 @@ export async function bringUp(
         return { state, target: { server, ...ready.credentials }, nodes: ready.nodes, failed };
       },
     );
+    if (again) {
+      const { dim } = progress.colors, fresh = asTyped(`\`ambientd down${nameFlag(options.name)} --delete\``);
+      progress.line(dim(`   as it was when stopped; for a new one: ${fresh}`));
+    }
     const client = new KubeClient(target);
     cleanups.push(async () => client.close());
     const work = deploy(options, client, { nodes, root }, progress, signal);
@@ -149,7 +154,9 @@ async function deploy(
         (event) => {
           if (event.type === "applied") startSamples();
           if (event.type === "installed") components.add(event.component);
-          if (event.type === "working") update(`waiting for ${event.waitingFor.join(", ") || "its objects"}`);
+          if (event.type === "working") {
+            update(`waiting for ${event.waitingFor.map(bareName).join(", ") || "its objects"}`);
+          }
         },
       );
     });
@@ -171,16 +178,26 @@ async function deploy(
   }
 }
 
-/** Made while the engine starts; a cluster that has run before has its root already. */
-function rootOfNewCluster({ dataDir }: ClusterLayout): Promise<CaMaterial> | undefined {
+/** The name of `Deployment/istio-system/istiod`. */
+function bareName(object: string): string {
+  return object.slice(object.lastIndexOf("/") + 1);
+}
+
+/** Whether the cluster keeps its state from an earlier run. */
+function hasRun({ dataDir }: ClusterLayout): boolean {
   try {
     Deno.statSync(`${dataDir}/state.db`);
-    return undefined;
+    return true;
   } catch {
-    const root = newRoot();
-    root.catch(() => {});
-    return root;
+    return false;
   }
+}
+
+/** Made while the engine starts; a cluster that has run before has its root already. */
+function rootOfNewCluster(): Promise<CaMaterial> {
+  const root = newRoot();
+  root.catch(() => {});
+  return root;
 }
 
 /** The API server's credentials, and a promise of the nodes. */

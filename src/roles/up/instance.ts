@@ -1,6 +1,7 @@
 import { CommandError } from "../../core/usage.ts";
 import { type ClusterLayout, isRunning, processStartTime, readRunState, type RunState } from "../../cluster/layout.ts";
 import { removeFromKubeconfig } from "../../cluster/kubeconfig.ts";
+import { nameFlag } from "./summary.ts";
 
 /** The right to run a cluster of one name, held for as long as the file stays open. */
 export interface InstanceLock {
@@ -35,7 +36,7 @@ export async function acquire(layout: ClusterLayout): Promise<InstanceLock> {
       `cluster "${layout.name}" is running already${
         state ? ` (process ${state.pid}, context ${state.context})` : ""
       }; ` +
-        `use it, stop it with \`ambientd down --name ${layout.name}\`, or start another with --name`,
+        `use it, stop it with \`ambientd down${nameFlag(layout.name)}\`, or start another with --name`,
     );
   }
   const leftover = readRunState(layout);

@@ -1,7 +1,9 @@
 import { Command, Option } from "commander";
 import { UsageError } from "../../core/usage.ts";
 import { clusterLayout } from "../../cluster/layout.ts";
+import { readScreen } from "./detach.ts";
 import { parseFlags } from "./flags.ts";
+import type { Screen } from "./progress.ts";
 
 /** A Service made reachable on a port of this machine's loopback. */
 export interface Publish {
@@ -23,6 +25,8 @@ export interface UpOptions {
   readonly gatewayApi: "bundled" | "none";
   readonly publish: readonly Publish[];
   readonly detach: boolean;
+  /** This is the process that `--detach` started; its output is shown on such a screen. */
+  readonly background?: Screen;
 }
 
 /** The most nodes of one cluster: each has a /24 of 10.244.0.0/16. */
@@ -39,26 +43,28 @@ export function parseUpOptions(args: string[]): UpOptions | undefined {
     .option("--nodes <count>", "number of nodes", "2")
     .option("--data-dir <dir>", "where the cluster keeps its state (default: ~/.local/state/ambientd/<name>)")
     .option("--kubeconfig <file>", "kubeconfig that gets the context (default: $KUBECONFIG or ~/.kube/config)")
-    .option(
-      "--api-port <port>",
-      "port of the API server on 127.0.0.1 (default: the last one used, else a free one)",
-      "0",
+    .addOption(
+      new Option("--api-port <port>", "port of the API server on 127.0.0.1")
+        .default("0", "the last one used, else a free one"),
     )
     .addOption(new Option("--mesh <profile>", "mesh to install").choices(["ambient", "none"]).default("ambient"))
     .addOption(
       new Option("--samples <set>", "applications to deploy").choices(["bookinfo", "none"]).default("bookinfo"),
     )
     .addOption(
-      new Option("--gateway-api <definitions>", "definitions of the Gateway API to put into the cluster")
+      new Option("--gateway-api <set>", "definitions of the Gateway API to put into the cluster")
         .choices(["bundled", "none"]).default("bundled"),
     )
     .option(
-      "--publish <port:service[.namespace]:port>",
-      "make a Service reachable on 127.0.0.1:<port>; may be repeated, as in --publish 9080:productpage.default:9080",
+      "--publish <mapping>",
+      "make a Service reachable on a port of 127.0.0.1: <port>:<service>[.<namespace>]:<port>, as in " +
+        "9080:productpage:9080; may be repeated",
       (text: string, all: Publish[]) => [...all, parsePublish(text)],
       [] as Publish[],
     )
-    .option("--detach", "return when the cluster is ready and keep it running in the background", false);
+    .option("--detach", "return when the cluster is ready and keep it running in the background", false)
+    // The process that --detach leaves running.
+    .addOption(new Option("--background <screen>").hideHelp());
   const options = parseFlags(command, args);
   if (!options) return undefined;
   try {
@@ -78,6 +84,7 @@ export function parseUpOptions(args: string[]): UpOptions | undefined {
     gatewayApi: options.gatewayApi,
     publish: options.publish,
     detach: options.detach,
+    background: options.background === undefined ? undefined : readScreen(options.background),
   };
 }
 

@@ -1,17 +1,26 @@
 import { palette, terminalColumns, wantsColor } from "../../core/terminal.ts";
 
+/** A terminal, as far as it shapes text. */
+export interface Screen {
+  readonly columns: number;
+  readonly color: boolean;
+}
+
 /** Shows what is going on: a line for each finished step, and on a terminal a live line for the running one. */
 export class Progress {
   readonly #terminal: boolean;
+  readonly #columns: number | undefined;
   readonly #colors;
   readonly #write: (text: string) => void;
   readonly #frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
   #live: { text: string; since: number; timer: ReturnType<typeof setInterval> } | undefined;
   #frame = 0;
 
-  constructor(terminal = Deno.stdout.isTerminal(), color = wantsColor(Deno.stdout)) {
-    this.#terminal = terminal;
-    this.#colors = palette(color);
+  /** @param shownOn the terminal on which somebody else shows the output, which itself goes to a file */
+  constructor(shownOn?: Screen) {
+    this.#terminal = shownOn === undefined && Deno.stdout.isTerminal();
+    this.#colors = palette(shownOn ? shownOn.color : wantsColor(Deno.stdout));
+    this.#columns = shownOn?.columns;
     const encoder = new TextEncoder();
     this.#write = (text) => {
       const bytes = encoder.encode(text);
@@ -25,7 +34,7 @@ export class Progress {
 
   /** Columns to stay within; endless where the output is no terminal, so that lines stay whole for other programs. */
   get columns(): number {
-    return this.#terminal ? terminalColumns() ?? 80 : Infinity;
+    return this.#columns ?? (this.#terminal ? terminalColumns() ?? 80 : Infinity);
   }
 
   /** Prints a line as it is. */
@@ -33,6 +42,14 @@ export class Progress {
     this.#clear();
     this.#write(text + "\n");
     this.#draw();
+  }
+
+  /** Shows on a terminal that something is going on, until the function that it returns is called. */
+  busy(text: string): () => void {
+    if (!this.#terminal) return () => {};
+    this.#live = { text, since: performance.now(), timer: setInterval(() => this.#redraw(), 100) };
+    this.#draw();
+    return () => this.#stopLive();
   }
 
   /** Prints a line on standard error, beside the live line. */
@@ -82,9 +99,9 @@ export class Progress {
   #draw(): void {
     if (!this.#live) return;
     const columns = terminalColumns() ?? 80;
-    const seconds = ((performance.now() - this.#live.since) / 1000).toFixed(1);
-    const text = ` ${this.#frames[this.#frame]} ${this.#live.text} ${seconds}s`;
-    this.#write(text.length > columns ? text.slice(0, columns - 1) + "…" : text);
+    const time = ` ${((performance.now() - this.#live.since) / 1000).toFixed(1)}s`;
+    const text = ` ${this.#frames[this.#frame]} ${this.#live.text}`, room = Math.max(1, columns - time.length - 1);
+    this.#write((text.length > room ? `${text.slice(0, room - 1)}…` : text) + this.#colors.dim(time));
   }
 
   #clear(): void {

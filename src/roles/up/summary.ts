@@ -1,7 +1,12 @@
+import { kubeconfigPath } from "../../cluster/kubeconfig.ts";
+import { asTyped, CHECKOUT } from "../../core/self.ts";
 import { formatTable } from "../../core/terminal.ts";
 import type { KubeClient } from "../ctl/kube.ts";
 import type { UpOptions } from "./options.ts";
 import type { Progress } from "./progress.ts";
+
+/** With these the last line begins. */
+export const LAST_WORDS = "Stop it with";
 
 /** Says what runs and what to type next. */
 export async function printSummary(
@@ -29,7 +34,8 @@ export async function printSummary(
   progress.line();
   progress.line(`Kubeconfig context ${bold(context)} is set in ${kubeconfig}. Try:`);
   progress.line();
-  for (const [command, what] of suggestions(options)) {
+  if (!onPath("kubectl")) progress.line("  (kubectl is not installed here: https://kubernetes.io/docs/tasks/tools/)");
+  for (const [command, what] of suggestions(new Set(pods.map((pod) => pod.metadata.labels?.app)), kubeconfig)) {
     const comment = what && `# ${what}`;
     if (comment && 2 + command.length + 2 + comment.length > progress.columns) {
       progress.line(`  ${dim(comment)}`);
@@ -40,8 +46,13 @@ export async function printSummary(
     progress.line(`  http://127.0.0.1:${hostPort}  ${dim(`# ${service}.${namespace}:${port}`)}`);
   }
   progress.line();
-  const name = options.name === "ambient" ? "" : ` --name ${options.name}`;
-  progress.line(dim(`Stop it with Ctrl-C, or \`ambientd down${name}\` from elsewhere.`));
+  const down = asTyped(`\`ambientd down${nameFlag(options.name)}\``);
+  progress.line(dim(`${LAST_WORDS} ${options.background ? down : `Ctrl-C, or ${down} from elsewhere`}.`));
+}
+
+/** The flag that tells a cluster from the one that commands mean without it. */
+export function nameFlag(name: string): string {
+  return name === "ambient" ? "" : ` --name ${name}`;
 }
 
 /** A table's lines, with columns left out from the right where there are too few columns on the screen. */
@@ -52,18 +63,41 @@ export function fittingTable(rows: readonly (readonly string[])[], columns: numb
   }
 }
 
-function suggestions(options: UpOptions): [command: string, what: string][] {
-  if (options.mesh === "none") {
+/** What to type next, by the applications that run. */
+function suggestions(apps: ReadonlySet<string>, kubeconfig: string): [command: string, what: string][] {
+  const first: [string, string][] = kubeconfig === kubeconfigPath(undefined)
+    ? []
+    : [[`export KUBECONFIG=${kubeconfig}`, ""]];
+  if (!apps.has("istiod")) {
     return [
+      ...first,
       ["kubectl get nodes -o wide", ""],
-      ["ambientd ctl install --set profile=ambient --skip-confirmation", "install the mesh"],
+      [asTyped("ambientd ctl install --set profile=ambient --skip-confirmation"), "install the mesh"],
     ];
   }
-  if (options.samples === "none") return [["kubectl get pods -n istio-system -o wide", ""]];
+  if (!apps.has("sleep") || !apps.has("productpage")) {
+    return [...first, ["kubectl get pods -n istio-system -o wide", ""]];
+  }
   return [
+    ...first,
     ["kubectl get pods -A -o wide", ""],
     ["kubectl exec deploy/sleep -- curl -s http://productpage:9080/", "a request inside the mesh"],
     ["kubectl logs -n istio-system -l app=ztunnel --tail 4", "who called whom"],
-    ["kubectl apply -f manifests/samples/policies/productpage-viewer.yaml", "only sleep may call from now on"],
+    [`kubectl apply -f ${sample("policies/productpage-viewer.yaml")}`, "only sleep may call from now on"],
   ];
+}
+
+/** The path of a sample from where the user is. */
+function sample(name: string): string {
+  return `${Deno.cwd() === CHECKOUT ? "" : `${CHECKOUT}/`}manifests/samples/${name}`;
+}
+
+function onPath(program: string): boolean {
+  return (Deno.env.get("PATH") ?? "").split(":").some((dir) => {
+    try {
+      return Deno.statSync(`${dir}/${program}`).isFile;
+    } catch {
+      return false;
+    }
+  });
 }
