@@ -577,7 +577,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     if (this.#pingSent) {
       this.#failed = new MeshError("h2_ping_timeout", `"${this.transport.remote.address}" does not answer a PING`);
       if (this.role === "server") this.#sendGoaway(this.#lastPeerId, h2.NO_ERROR);
-      this.#out.flush();
+      this.#out.stage.flush();
       this.transport.abort();
       return;
     }
@@ -609,7 +609,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   waitForRoom(stream: H2Stream): void {
     this.#waiting.add(stream);
     if (stream.headersSent && stream.sendWindow > 0 && this.sendWindow > 0 && this.transport.writable) {
-      this.#out.schedule();
+      this.#out.stage.schedule();
     }
   }
 
@@ -628,9 +628,9 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
 
   /** The reactor: the batch is over. */
   run(): void {
-    this.#out.unschedule();
+    this.#out.stage.unschedule();
     if (this.#waiting.size > 0 && this.transport.writable) this.#resumeQueued();
-    this.#out.flush();
+    this.#out.stage.flush();
     this.#endIfIdle();
   }
 
@@ -655,7 +655,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     this.#credit();
     this.#handler.onCapacity?.();
     if (this.#streams.size === 0 && (this.#draining || this.#goawayReceived)) {
-      this.#out.schedule(); // not here: the caller is still in the middle of the stream's last words
+      this.#out.stage.schedule(); // not here: the caller is still in the middle of the stream's last words
     }
   }
 
@@ -678,7 +678,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   /** Flushes, ends the transport in order, and tells everybody. */
   #finish(error: MeshError<H2ErrorCode> | null): void {
     if (this.#closed) return;
-    this.#out.flush();
+    this.#out.stage.flush();
     this.transport.finish();
     this.#conclude(error);
   }
@@ -688,7 +688,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     this.#closed = true;
     this.#pingTimer?.cancel();
     this.#drainTimer?.cancel();
-    this.#out.close();
+    this.#out.stage.close();
     this.#in.stop();
     const reason = flowError("closed", error === null ? "the connection ended" : error.message);
     for (const stream of [...this.#streams.values()]) stream.onConnectionClosed(reason);

@@ -1,11 +1,11 @@
 import { BATCH } from "../net/buffers.ts";
+import { OutputStage } from "../net/output_stage.ts";
 import type { Reactor, Runnable } from "../net/reactor.ts";
 import type { Transport } from "../net/transport.ts";
 import { allocate, U8, writePointer, writeSize } from "../sys/memory.ts";
 import * as h2 from "./constants.ts";
 import type { HeaderFields } from "./headers.ts";
 import { hpackBound, HpackEncoder } from "./hpack.ts";
-import { giveStage, STAGE_BYTES, STAGE_FULL, takeStage } from "./stage.ts";
 import type { H2Stream } from "./stream.ts";
 
 const MAX_SCATTER = 16;
@@ -16,21 +16,17 @@ const block = new Uint8Array(BLOCK_BYTES);
 const SHORT_BLOCK = 8192;
 const ENCODER_TABLE = 4096;
 
-/**
- * What one connection says. Frames gather in a block of the arena and go out in one write, at the end of the batch of events or
- * when there is enough; payload is read straight to its place behind a frame header.
- */
+/** What one connection says, as frames: they gather in its stage, and payload is read straight to its place behind a frame header. */
 export class H2Output {
   readonly #encoder = new HpackEncoder(ENCODER_TABLE);
-  #stage = 0;
-  #used = 0;
-  #scheduled = false;
-  #closed = false;
+  readonly stage: OutputStage;
   /** Longest frame the peer takes. */
   maxFrame: number = h2.DEFAULT_FRAME_SIZE;
 
-  /** `owner.run()` is called at the end of a batch in which something was said; it must call {@linkcode flush}. */
-  constructor(readonly reactor: Reactor, readonly transport: Transport, readonly owner: Runnable) {}
+  /** `owner.run()` is called at the end of a batch in which something was said; it must flush the stage. */
+  constructor(reactor: Reactor, transport: Transport, owner: Runnable) {
+    this.stage = new OutputStage(reactor, transport, owner);
+  }
 
   /** The peer's SETTINGS_HEADER_TABLE_SIZE. */
   setHeaderTableSize(size: number): void {
@@ -40,10 +36,10 @@ export class H2Output {
   // --- frames
 
   preface(): void {
-    const at = this.#reserve(h2.PREFACE.length);
+    const at = this.stage.reserve(h2.PREFACE.length);
     if (at === 0) return;
     for (let i = 0; i < h2.PREFACE.length; i++) U8[at + i] = h2.PREFACE.charCodeAt(i);
-    this.#grew(h2.PREFACE.length);
+    this.stage.grew(h2.PREFACE.length);
   }
 
   settings(pairs: readonly (readonly [setting: number, value: number])[]): void {
@@ -99,11 +95,11 @@ export class H2Output {
     const bound = hpackBound(headers);
     if (bound > BLOCK_BYTES) return false;
     if (bound <= SHORT_BLOCK) {
-      const at = this.#reserve(h2.FRAME_HEADER + bound);
+      const at = this.stage.reserve(h2.FRAME_HEADER + bound);
       if (at === 0) return true;
       const length = this.#encoder.encode(headers, U8, at + h2.FRAME_HEADER) - at - h2.FRAME_HEADER;
       writeHead(at, length, h2.FRAME_HEADERS, flags | h2.FLAG_END_HEADERS, id);
-      this.#grew(h2.FRAME_HEADER + length);
+      this.stage.grew(h2.FRAME_HEADER + length);
       return true;
     }
     const total = this.#encoder.encode(headers, block, 0);
@@ -122,10 +118,10 @@ export class H2Output {
 
   /** Room for a frame whose head is written already; returns where its body goes, or 0. */
   #frame(length: number, type: number, flags: number, id: number): number {
-    const at = this.#reserve(h2.FRAME_HEADER + length);
+    const at = this.stage.reserve(h2.FRAME_HEADER + length);
     if (at === 0) return 0;
     writeHead(at, length, type, flags, id);
-    this.#grew(h2.FRAME_HEADER + length);
+    this.stage.grew(h2.FRAME_HEADER + length);
     return at + h2.FRAME_HEADER;
   }
 
@@ -136,15 +132,12 @@ export class H2Output {
    * than the room (not with `contiguous`). 0 means that the transport is full.
    */
   prepareData(stream: H2Stream, window: number, contiguous: boolean): number {
-    if (this.#used >= STAGE_FULL) {
-      this.flush();
-      if (!this.transport.writable) return 0;
-    }
-    if (this.#stage === 0 && this.#reserve(0) === 0) return 0;
+    if (!this.stage.ready()) return 0;
+    const at = this.stage.reserve(0);
+    if (at === 0) return 0;
     // Heads and payload together fill whole TLS records: a last record of a few bytes costs as much as a full one, and the
     // receiver's batch, which is as many records, then ends where the frame ends.
-    let room = Math.min(window, BATCH - this.#used - h2.FRAME_HEADER);
-    const at = this.#stage + this.#used;
+    let room = Math.min(window, BATCH - this.stage.used - h2.FRAME_HEADER);
     const frame = this.maxFrame;
     stream.roomIovecs = 0;
     if (room <= frame || contiguous) {
@@ -166,63 +159,14 @@ export class H2Output {
   /** `bytes` bytes are where {@linkcode prepareData} said: writes their frame headers. */
   commitData(stream: H2Stream, bytes: number): void {
     const frame = stream.roomIovecs === 0 ? bytes : this.maxFrame;
+    let at = this.stage.reserve(0);
+    const from = at;
     for (let left = bytes; left > 0; left -= frame) {
       const part = Math.min(left, frame);
-      writeHead(this.#stage + this.#used, part, h2.FRAME_DATA, 0, stream.id);
-      this.#used += h2.FRAME_HEADER + part;
+      writeHead(at, part, h2.FRAME_DATA, 0, stream.id);
+      at += h2.FRAME_HEADER + part;
     }
-    if (this.#used >= STAGE_FULL) this.flush();
-    else this.schedule();
-  }
-
-  // --- the block
-
-  /** Arena offset of `bytes` free bytes; 0 when the connection is lost. */
-  #reserve(bytes: number): number {
-    if (this.#closed) return 0;
-    if (this.#stage !== 0 && this.#used + bytes > STAGE_BYTES - BATCH) this.flush();
-    if (this.#stage === 0) {
-      this.#stage = takeStage();
-      this.#used = 0;
-      if (this.#stage === 0) {
-        this.transport.abort();
-        return 0;
-      }
-    }
-    return this.#stage + this.#used;
-  }
-
-  #grew(bytes: number): void {
-    this.#used += bytes;
-    this.schedule();
-  }
-
-  /** Asks for the owner's `run()` at the end of the batch. */
-  schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.reactor.afterBatch(this.owner);
-  }
-
-  /** The owner's `run()` has come. */
-  unschedule(): void {
-    this.#scheduled = false;
-  }
-
-  /** Sends what has gathered. */
-  flush(): void {
-    const stage = this.#stage, used = this.#used;
-    if (stage === 0) return;
-    this.#stage = this.#used = 0;
-    if (used > 0) this.transport.write(stage, used);
-    giveStage(stage);
-  }
-
-  /** Nothing more will be said. */
-  close(): void {
-    this.#closed = true;
-    if (this.#stage !== 0) giveStage(this.#stage);
-    this.#stage = 0;
+    this.stage.filled(at - from);
   }
 }
 

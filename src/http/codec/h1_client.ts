@@ -191,9 +191,9 @@ export class H1ClientConnection extends H1Connection implements ClientConnection
   // --- requests
 
   override onLocalEnd(stream: H1Stream): void {
-    this.output.schedule();
+    this.output.stage.schedule();
     if ((stream as H1ClientStream).upgraded && !stream.remoteEnded) {
-      this.output.flush();
+      this.output.stage.flush();
       this.transport.endOutput();
     }
     if (stream.passedOn) this.onRemoteDone(stream);
@@ -212,7 +212,7 @@ export class H1ClientConnection extends H1Connection implements ClientConnection
   #end(error: StreamError | null): void {
     if (this.closed) return;
     this.stopped = true;
-    this.output.flush();
+    this.output.stage.flush();
     this.transport.finish();
     this.#conclude(error);
   }
@@ -256,7 +256,7 @@ export class H1ClientConnection extends H1Connection implements ClientConnection
   #conclude(error: StreamError | null): void {
     if (this.closed) return;
     this.closed = this.stopped = true;
-    this.output.close();
+    this.output.stage.close();
     const stream = this.#current;
     this.#current = null;
     if (stream !== null) {
@@ -294,8 +294,8 @@ export class H1ClientStream extends H1Stream implements ClientStream {
   /** Writes the head; false when it is too long. */
   sendHead(head: RequestHead, ended: boolean): boolean {
     const { fields, method, authority, path, upgrade } = head;
-    const output = this.connection.output;
-    const start = output.reserve(fields.bound + method.length + authority.length + path.length * 3 + ADDED);
+    const stage = this.connection.output.stage;
+    const start = stage.reserve(fields.bound + method.length + authority.length + path.length * 3 + ADDED);
     if (start === 0) return false;
     let at = writeTarget(method, start);
     at = writeTarget(path, writeAscii(" ", at));
@@ -322,7 +322,7 @@ export class H1ClientStream extends H1Stream implements ClientStream {
       at = writeAscii("content-length: 0\r\n", at);
     }
     at = lineEnd(at);
-    output.grew(at - start);
+    stage.grew(at - start);
     return true;
   }
 

@@ -71,15 +71,15 @@ export abstract class H1Connection implements TransportConsumer, Runnable {
   // --- output
 
   onWritable(): void {
-    if (this.output.writing) {
+    if (this.output.stage.writing) {
       this.#roomDue = true;
-      this.output.schedule();
+      this.output.stage.schedule();
     } else this.sending?.onRoom();
   }
 
   run(): void {
-    this.output.unschedule();
-    this.output.flush();
+    this.output.stage.unschedule();
+    this.output.stage.flush();
     if (this.#roomDue) {
       this.#roomDue = false;
       this.sending?.onRoom();

@@ -1,7 +1,7 @@
+import { BATCH } from "../../net/buffers.ts";
+import { OutputStage, STAGE_BYTES, STAGE_FULL } from "../../net/output_stage.ts";
 import type { Reactor, Runnable } from "../../net/reactor.ts";
 import type { Transport } from "../../net/transport.ts";
-import { BATCH } from "../../net/buffers.ts";
-import { giveStage, STAGE_BYTES, STAGE_FULL, takeStage } from "../../h2/stage.ts";
 import { U8 } from "../../sys/memory.ts";
 
 /** Payload of at least this size, with nothing waiting to go before it, is sent from where it lies. */
@@ -14,121 +14,59 @@ const FIXED_DIGITS = 5;
 const HEX_DIGITS = new Uint8Array(16);
 for (let i = 0; i < 16; i++) HEX_DIGITS[i] = i.toString(16).charCodeAt(0);
 
-/**
- * What one HTTP/1.1 connection says: heads and payload gather in a block of the arena (shared with HTTP/2's) and go out in one write, at the
- * end of the batch of events or when there is enough.
- */
+/** What one HTTP/1.1 connection says: heads are written to the stage by whoever makes them, payload and its framing here. */
 export class H1Output {
-  #stage = 0;
-  #used = 0;
-  #scheduled = false;
-  #closed = false;
-  /** The transport is being written to: what it says meanwhile (that there is room) must wait, or bytes would overtake each other. */
-  writing = false;
+  readonly stage: OutputStage;
 
-  /** `owner.run()` is called at the end of a batch in which something was said; it must call {@linkcode flush}. */
-  constructor(readonly reactor: Reactor, readonly transport: Transport, readonly owner: Runnable) {}
+  /** `owner.run()` is called at the end of a batch in which something was said; it must flush the stage. */
+  constructor(reactor: Reactor, readonly transport: Transport, owner: Runnable) {
+    this.stage = new OutputStage(reactor, transport, owner);
+  }
 
   /** Whether payload may be said now; the transport's owner hears `onWritable()` otherwise. */
   get writable(): boolean {
     return this.transport.writable;
   }
 
-  /** Arena offset of `bytes` free bytes, 0 when there is no such place. Say how many were used with {@linkcode grew}. */
-  reserve(bytes: number): number {
-    if (this.#closed || bytes > STAGE_BYTES) return 0;
-    if (this.#used + bytes > STAGE_BYTES) this.flush();
-    if (this.#stage === 0) {
-      this.#used = 0;
-      this.#stage = takeStage();
-      if (this.#stage === 0) {
-        this.transport.abort();
-        return 0;
-      }
-    }
-    return this.#stage + this.#used;
-  }
-
-  grew(bytes: number): void {
-    this.#used += bytes;
-    this.schedule();
-  }
-
-  schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.reactor.afterBatch(this.owner);
-  }
-
-  unschedule(): void {
-    this.#scheduled = false;
-  }
-
-  flush(): void {
-    const stage = this.#stage, used = this.#used;
-    if (stage === 0) return;
-    this.#stage = this.#used = 0;
-    if (used > 0) this.#write(stage, used);
-    giveStage(stage);
-  }
-
-  #write(at: number, bytes: number): void {
-    this.writing = true;
-    this.transport.write(at, bytes);
-    this.writing = false;
-  }
-
-  close(): void {
-    this.#closed = true;
-    if (this.#stage !== 0) giveStage(this.#stage);
-    this.#stage = 0;
-  }
-
-  // --- payload
-
-  /** Room for payload, whose place is `at` afterwards: -1 when the transport is full. */
+  /** Where payload goes, set by {@linkcode prepare}. */
   roomAt = 0;
+
+  /** Room for payload, 0 when the transport is full. */
   prepare(chunked: boolean): number {
-    if (this.#used >= STAGE_FULL) {
-      this.flush();
-      if (!this.transport.writable) return 0;
-    }
-    const at = this.reserve(STAGE_FULL + CHUNK_HEAD + CHUNK_TAIL);
+    const stage = this.stage;
+    if (!stage.ready()) return 0;
+    const at = stage.reserve(STAGE_FULL + CHUNK_HEAD + CHUNK_TAIL);
     if (at === 0) return 0;
     const head = chunked ? FIXED_DIGITS + 2 : 0;
     this.roomAt = at + head;
-    return Math.min(BATCH, STAGE_BYTES - this.#used - head - CHUNK_TAIL);
+    return Math.min(BATCH, STAGE_BYTES - stage.used - head - CHUNK_TAIL);
   }
 
   /** `bytes` bytes are where {@linkcode prepare} said. */
   commit(bytes: number, chunked: boolean): void {
-    if (chunked) {
-      const at = this.#stage + this.#used;
-      for (let i = FIXED_DIGITS - 1, left = bytes; i >= 0; i--, left >>>= 4) U8[at + i] = HEX_DIGITS[left & 15];
-      lineEnd(at + FIXED_DIGITS);
-      lineEnd(at + FIXED_DIGITS + 2 + bytes);
-      this.#used += FIXED_DIGITS + 2 + bytes + 2;
-    } else this.#used += bytes;
-    if (this.#used >= STAGE_FULL) this.flush();
-    else this.schedule();
+    if (!chunked) return this.stage.filled(bytes);
+    const at = this.roomAt - FIXED_DIGITS - 2;
+    for (let i = FIXED_DIGITS - 1, left = bytes; i >= 0; i--, left >>>= 4) U8[at + i] = HEX_DIGITS[left & 15];
+    lineEnd(at + FIXED_DIGITS);
+    lineEnd(at + FIXED_DIGITS + 2 + bytes);
+    this.stage.filled(FIXED_DIGITS + 2 + bytes + CHUNK_TAIL);
   }
 
   /** Payload at arena offset `at`, all of it. */
   payload(at: number, bytes: number, chunked: boolean): void {
-    if (!chunked && this.#used === 0 && bytes >= DIRECT) return this.#write(at, bytes);
+    const stage = this.stage;
+    if (!chunked && stage.used === 0 && bytes >= DIRECT) return stage.send(at, bytes);
     while (bytes > 0) {
-      const to = this.reserve(Math.min(bytes, BATCH) + CHUNK_HEAD + CHUNK_TAIL);
-      if (to === 0) return;
       const part = Math.min(bytes, BATCH);
+      const to = stage.reserve(part + CHUNK_HEAD + CHUNK_TAIL);
+      if (to === 0) return;
       const head = chunked ? chunkHead(to, part) : 0;
       U8.copyWithin(to + head, at, at + part);
       if (chunked) lineEnd(to + head + part);
-      this.#used += head + part + (chunked ? CHUNK_TAIL : 0);
+      stage.filled(head + part + (chunked ? CHUNK_TAIL : 0));
       at += part;
       bytes -= part;
     }
-    if (this.#used >= STAGE_FULL) this.flush();
-    else this.schedule();
   }
 }
 

@@ -190,11 +190,11 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
   // --- answers
 
   override onLocalEnd(_stream: H1Stream): void {
-    this.output.schedule();
+    this.output.stage.schedule();
   }
 
   override onRemoteDone(stream: H1Stream): void {
-    if (stream.localEnded) this.output.schedule();
+    if (stream.localEnded) this.output.stage.schedule();
   }
 
   protected override get sending(): H1Stream | null {
@@ -244,14 +244,14 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
     this.#handler.onRefused?.(this, status, reason);
     if (this.closed) return;
     const text = reasonOf(status);
-    const start = this.output.reserve(ADDED);
+    const start = this.output.stage.reserve(ADDED);
     if (start !== 0) {
       let at = writeStatusLine(status, start);
       at = writeAscii(
         `content-length: ${text.length}\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n${text}`,
         at,
       );
-      this.output.grew(at - start);
+      this.output.stage.grew(at - start);
     }
     this.#end();
   }
@@ -305,7 +305,7 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
   #end(): void {
     if (this.closed) return;
     this.stopped = true;
-    this.output.flush();
+    this.output.stage.flush();
     this.transport.finish();
     this.#conclude(null);
   }
@@ -344,7 +344,7 @@ export class H1ServerConnection extends H1Connection implements ServerConnection
     if (this.closed) return;
     this.closed = this.stopped = true;
     this.#timer.cancel();
-    this.output.close();
+    this.output.stage.close();
     const stream = this.#current;
     this.#current = null;
     stream?.abortWith(

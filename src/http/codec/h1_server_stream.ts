@@ -41,11 +41,11 @@ export class H1ServerStream extends H1Stream implements ServerStream {
   inform(status: number, fields: Fields): void {
     if (!this.open || this.framing !== BODY_PENDING || this.request.version === "HTTP/1.0") return;
     if (status === 100) this.#continued = true;
-    const output = this.connection.output;
-    const start = output.reserve(fields.bound + ADDED);
+    const stage = this.connection.output.stage;
+    const start = stage.reserve(fields.bound + ADDED);
     if (start === 0) return;
     const at = lineEnd(fields.write(writeStatusLine(status, start)));
-    output.grew(at - start);
+    stage.grew(at - start);
   }
 
   /** Somebody wants the body that the client holds back. */
@@ -53,9 +53,9 @@ export class H1ServerStream extends H1Stream implements ServerStream {
     if (!this.request.expectContinue || this.#continued || this.framing !== BODY_PENDING || this.remoteEnded) return;
     if (this.partner === null || this.bytesIn > 0) return;
     this.#continued = true;
-    const output = this.connection.output;
-    const start = output.reserve(ADDED);
-    if (start !== 0) output.grew(lineEnd(writeStatusLine(100, start)) - start);
+    const stage = this.connection.output.stage;
+    const start = stage.reserve(ADDED);
+    if (start !== 0) stage.grew(lineEnd(writeStatusLine(100, start)) - start);
   }
 
   protected override onTrailers(trailers: Fields): void {
@@ -65,14 +65,14 @@ export class H1ServerStream extends H1Stream implements ServerStream {
   respond(head: ResponseHead, end: boolean): void {
     if (!this.open || this.framing !== BODY_PENDING) return;
     const { request, connection } = this, { status, fields } = head;
-    const output = connection.output;
-    const start = output.reserve(fields.bound + ADDED);
+    const stage = connection.output.stage;
+    const start = stage.reserve(fields.bound + ADDED);
     if (start === 0) return this.reset(streamError("overflow", "the head of an answer is too long", "internal"));
     if (status === 101 && request.upgrade === "websocket") acceptWebsocket(request, fields);
     let at = fields.write(writeStatusLine(status, start));
     if (status === 101) {
       at = lineEnd(writeText(request.upgrade, writeAscii("connection: upgrade\r\nupgrade: ", at)));
-      output.grew(lineEnd(at) - start);
+      stage.grew(lineEnd(at) - start);
       this.keepAlive = false;
       this.upgraded = true;
       connection.beginRaw(this);
@@ -102,7 +102,7 @@ export class H1ServerStream extends H1Stream implements ServerStream {
     if (!this.keepAlive) at = writeAscii("connection: close\r\n", at);
     else if (request.version === "HTTP/1.0") at = writeAscii("connection: keep-alive\r\n", at);
     at = lineEnd(at);
-    output.grew(at - start);
+    stage.grew(at - start);
     if (end) framing = BODY_NONE;
     this.begin(framing, framing === BODY_LENGTH ? length : -1);
   }

@@ -141,8 +141,8 @@ export abstract class H1Stream extends Endpoint {
   }
 
   #lastChunk(): void {
-    const output = this.h1.output, trailers = this.#trailers;
-    const start = output.reserve((trailers === null ? 0 : trailers.bound) + 8);
+    const stage = this.h1.output.stage, trailers = this.#trailers;
+    const start = stage.reserve((trailers === null ? 0 : trailers.bound) + 8);
     if (start === 0) return;
     let at = start;
     U8[at++] = 0x30;
@@ -151,7 +151,7 @@ export abstract class H1Stream extends Endpoint {
     if (trailers !== null) at = trailers.write(at);
     U8[at++] = 0x0d;
     U8[at++] = 0x0a;
-    output.grew(at - start);
+    stage.grew(at - start);
   }
 
   /** Subclasses: the head is out with this framing. */
