@@ -135,7 +135,9 @@ Deno.test("ctl install records what it installed, a second one replaces it, and 
     );
     const withheld = await ctl(["install", "-y", "-f", file], options);
     assert.equal(withheld.code, 1);
-    assert.match(withheld.err, /"values\.pilot\.env\.A" was left out of the record: put its value in/);
+    assert.match(withheld.err, /"values\.pilot\.env\.A" was left out of the record: put its value in; .*--force\n$/);
+    assert.equal((await ctl(["install", "-y", "--force", "-f", file], options)).code, 0);
+    assert.doesNotMatch(JSON.stringify([...kube.objects.values()]), /redacted/);
   } finally {
     await Deno.remove(file);
   }

@@ -264,7 +264,7 @@ export function mergeSpec(
   let spec = structuredClone(profileGateways(found.map(({ spec }) => spec), sets));
   for (const { name, spec: over } of found) {
     wrong.push(...[...problems(SPEC, over, ""), ...withheld(over, "")].map((problem) => `${name}: ${problem}`));
-    spec = overlay(spec, over);
+    spec = overlay(spec, force ? withoutWithheld(over) : over);
   }
   for (const text of sets) {
     const { path, value } = parseSetting(text);
@@ -280,7 +280,13 @@ export function mergeSpec(
     wrong.push(...problems(shape, coerced, "").map((problem) => `--set ${text}: the value${problem.slice(2)}`));
     setAtPath(spec, path, coerced);
   }
-  if (wrong.length > 0 && !force) throw new CommandError(`cannot use the configuration: ${wrong.join("; ")}`);
+  if (wrong.length > 0 && !force) {
+    throw new CommandError(
+      `cannot use the configuration: ${
+        wrong.join("; ")
+      }; mend or leave out what is named, or go on without it by --force`,
+    );
+  }
   return spec;
 }
 
@@ -289,6 +295,13 @@ function withheld(value: unknown, path: string): string[] {
   if (value === REDACTED) return [`"${path}" was left out of the record: put its value in`];
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([key, item]) => withheld(item, path === "" ? key : `${path}.${key}`));
+}
+
+function withoutWithheld(value: any): any {
+  if (Array.isArray(value)) return value.map(withoutWithheld);
+  if (!isMap(value)) return value;
+  const kept = Object.entries(value).filter(([, item]) => item !== REDACTED);
+  return Object.fromEntries(kept.map(([key, item]) => [key, withoutWithheld(item)]));
 }
 
 function operatorSpecs(name: string, text: string): OperatorSpec[] {
