@@ -16,6 +16,7 @@ import { type Served, serveHttp, statsHandler } from "../../telemetry/serve.ts";
 import type { WaypointConfig } from "./config.ts";
 import { configDump, type PortView } from "./config_dump.ts";
 import { caClient, certificateCache, runDiscovery } from "./control_plane.ts";
+import { addServerStats } from "./envoy_stats.ts";
 import { adminHandler, readinessHandler } from "./http.ts";
 import { ownIdentity, podLabels, proxyNode, proxySelf } from "./identity.ts";
 import { OwnPorts } from "./own_ports.ts";
@@ -80,6 +81,7 @@ export async function startWaypoint({ config, env, logger, onEnd }: WaypointOpti
   });
   registry.gauge("istio_build", "Istio component build info", ["component", "tag"]).with("proxy", VERSION).set(1);
   addProcessMetrics(registry);
+  addServerStats(registry, () => readiness.ready);
   const names = proxySelf(config, labels);
   const telemetry = new RequestTelemetry({ reactor, registry, self: () => names, logger: logger.child("telemetry") });
   const exchanges = new HttpExchanges({ reactor, clusters, observer: telemetry });

@@ -18,6 +18,7 @@ import type {
 } from "../../model/mod.ts";
 import type { XdsNode } from "../../xds/client/mod.ts";
 import type { WaypointConfig } from "./config.ts";
+import { envoyConfigs } from "./envoy_dump.ts";
 
 /** Tells this dump from Envoy's and ztunnel's. */
 export const DUMP_KIND = "ambientd/proxy-dump/v1";
@@ -66,6 +67,8 @@ export interface ProxyDump {
   /** What of the configuration cannot be done as written, by listener. */
   readonly problems: Readonly<Record<string, readonly string[]>>;
   readonly lastUpdated: string | null;
+  /** The same in Envoy's shape, for tools that read no other. */
+  readonly configs: readonly unknown[];
 }
 
 export interface DumpSources {
@@ -87,6 +90,7 @@ export function configDump(sources: DumpSources): ProxyDump {
   const of = <K extends ProxyResource["kind"]>(kind: K) =>
     all.filter((resource): resource is Extract<ProxyResource, { kind: K }> => resource.kind === kind).sort(byName);
   const all = [...sources.resources];
+  const listeners = of("listener"), virtualHosts = of("virtualHost"), destinations = of("destination");
   return {
     kind: DUMP_KIND,
     version: { version: VERSION, name: "ambientd" },
@@ -96,9 +100,9 @@ export function configDump(sources: DumpSources): ProxyDump {
     bootstrap: { ...config, token: /^[./]/.test(config.token) ? config.token : "[redacted]" },
     ports,
     settings: of("settings")[0] ?? null,
-    listeners: of("listener"),
-    virtualHosts: of("virtualHost"),
-    destinations: of("destination"),
+    listeners,
+    virtualHosts,
+    destinations,
     policies: of("policy"),
     secrets: of("secret").map(secretView),
     endpoints: clusters.view(),
@@ -109,6 +113,7 @@ export function configDump(sources: DumpSources): ProxyDump {
       ) => [name, current!.problems]),
     ),
     lastUpdated: updatedAt === 0 ? null : new Date(updatedAt).toISOString(),
+    configs: envoyConfigs({ node, listeners, virtualHosts, destinations }),
   };
 }
 

@@ -16,6 +16,7 @@ import {
   type XdsNode,
 } from "../../xds/client/mod.ts";
 import type { WaypointConfig } from "./config.ts";
+import { addXdsConnectionStats } from "./envoy_stats.ts";
 
 /** `XDS_HEADER_<name>`, `CA_HEADER_<name>`. */
 function headersFrom(env: Readonly<Record<string, string>>, prefix: string): Record<string, string> {
@@ -77,6 +78,7 @@ export async function runDiscovery(options: DiscoveryOptions): Promise<void> {
     metrics: new XdsClientMetrics(registry),
     onSynced,
   });
+  addXdsConnectionStats(registry, () => client.connected);
   await client.run(signal);
 }
 

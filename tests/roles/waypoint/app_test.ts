@@ -99,6 +99,9 @@ Deno.test("the role is ready when configuration has come, shows what it was told
       const { status, text } = await fetchText(port, "/stats/prometheus");
       assert.equal(status, 200);
       assert.match(text, /^istio_build\{component="proxy",tag="[^"]+"\} 1$/m);
+      // Dashboards ask whether proxies are connected to istiod.
+      assert.match(text, /^envoy_cluster_upstream_cx_active\{cluster_name="xds-grpc"\} 1$/m);
+      assert.match(text, /^envoy_server_live 1$/m);
     }
     assert.equal((await fetchText(ports.stats, "/metrics")).status, 200);
     assert.match((await fetchText(ports.admin, "/clusters")).text, /^web::127\.0\.0\.1:9::cx_active::0$/m);
