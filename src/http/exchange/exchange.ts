@@ -235,16 +235,16 @@ export class Exchange
 
   // --- before any backend
 
-  /** @param misdirected another listener than `runtime` has the request's host: the client is to ask it (RFC 9110, 15.5.20) */
-  start(misdirected: boolean): void {
+  /** @param refusal 404: no listener has the request's host; 421: another than `runtime` has, the client is to ask it (RFC 9110, 15.5.20) */
+  start(refusal: 0 | 404 | 421): void {
     const stream = this.#stream, head = this.head, runtime = this.#runtime;
     stream.handler = this;
     stream.body.monitor = this;
     this.#engine.add(this);
     this.grpc = isGrpc(head.fields);
     this.hostname = hostOf(head.authority);
-    if (runtime === null) return this.#noRoute();
-    if (misdirected) return this.#reply(421, "", "", "misdirected_request");
+    if (runtime === null || refusal === 404) return this.#noRoute();
+    if (refusal === 421) return this.#reply(421, "", "", "misdirected_request");
     const target = normalizePath(head.path, runtime.settings.pathNormalization);
     if (target === undefined) return this.#reply(400, "", "", "path_normalization_failed");
     head.path = target;

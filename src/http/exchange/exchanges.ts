@@ -75,14 +75,17 @@ export class HttpExchanges implements Runnable {
     for (let exchange = this.#first; exchange; exchange = exchange.next) yield exchange;
   }
 
-  /** Takes one request. `runtime` is null where no listener is left for it: 404; `misdirected` where another has its host: 421. */
+  /**
+   * Takes one request. `runtime` is null where no listener is left at all: 404. `refusal` answers without asking `runtime`, which accounts
+   * for the request: 404 where no listener has its host, 421 where another one has.
+   */
   handleRequest(
     stream: ServerStream,
     downstream: Downstream,
     runtime: ListenerRuntime | null,
-    misdirected = false,
+    refusal: 0 | 404 | 421 = 0,
   ): void {
-    new Exchange(this, stream, downstream, runtime).start(misdirected);
+    new Exchange(this, stream, downstream, runtime).start(refusal);
   }
 
   /** A codec has refused what a client sent, and answered it with `status`. */

@@ -120,14 +120,19 @@ export class HttpConnections implements RequestHandler {
     const runtime = slot === null ? null : slot.current;
     // Its listener is gone: the next connection finds what is there now.
     if (runtime === null || this.#draining || this.#retiring.has(slot!.name)) connection.drain();
-    const misdirected = runtime !== null && client.isMisdirected(stream.request.authority);
-    this.#exchanges.handleRequest(stream, client.downstream, runtime, misdirected);
+    if (runtime === null) {
+      // Whoever asks for hosts that nobody has is told of, too.
+      const other = client.port?.choice?.slots[0]?.current ?? null;
+      return this.#exchanges.handleRequest(stream, client.downstream, other, 404);
+    }
+    const misdirected = client.isMisdirected(stream.request.authority);
+    this.#exchanges.handleRequest(stream, client.downstream, runtime, misdirected ? 421 : 0);
   }
 
-  /** What the codec refused has no Host to choose a listener by: it is told of where there is one for any. */
+  /** What the codec refused has no Host to choose a listener by: it is told of at the one for any, or the first. */
   onRefused(connection: ServerConnection, status: number, reason: string): void {
     const client = connection.context as Client;
-    const slot = client.slot ?? client.port?.choice?.find("") ?? null;
+    const choice = client.port?.choice ?? null, slot = client.slot ?? choice?.find("") ?? choice?.slots[0] ?? null;
     this.#exchanges.handleRefusal(client.downstream, slot === null ? null : slot.current, status, reason);
   }
 

@@ -50,6 +50,8 @@ export class Lab {
   readonly log = new LogLines();
   readonly state = new MeshState();
   readonly tcp: TcpReport[] = [];
+  /** `404 NR route_not_found` of each request that is over. */
+  readonly requests: string[] = [];
   readonly pool: HbonePool;
   readonly clusters: Clusters;
   readonly exchanges: HttpExchanges;
@@ -75,7 +77,16 @@ export class Lab {
       certificate: () => certificate,
       secret: (name) => secrets.get(name),
     });
-    this.exchanges = new HttpExchanges({ reactor, clusters: this.clusters });
+    this.exchanges = new HttpExchanges({
+      reactor,
+      clusters: this.clusters,
+      observer: {
+        trace: () => null,
+        onNoted: () => {},
+        onRequest: ({ responseStatus, flags, details }) =>
+          this.requests.push(`${responseStatus} ${flags || "-"} ${details}`),
+      },
+    });
     this.proxy = new L7Proxy({
       reactor,
       clusters: this.clusters,
