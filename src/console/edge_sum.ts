@@ -51,10 +51,10 @@ const DENY = "DENY";
 /** Names kept for one edge; there are few, unless somebody makes them up. */
 const MAX_NAMES = 16;
 
-function count(outcomes: Map<string, Outcome>, name: string, ok: boolean, by: number): void {
+function count(outcomes: Map<string, Outcome>, name: string, kind: Outcome["kind"], by: number): void {
   const known = outcomes.get(name);
   if (!known && outcomes.size >= MAX_NAMES) return;
-  outcomes.set(name, { name, ok, rate: (known?.rate ?? 0) + by });
+  outcomes.set(name, { name, kind, rate: (known?.rate ?? 0) + by });
 }
 
 export class EdgeSum {
@@ -94,7 +94,12 @@ export class EdgeSum {
       : flow.mutualTls && (!reached || flow.destination.principal !== "");
     if (secure) sum.secure += requests;
     const status = grpcStatus !== "" ? `gRPC ${grpcStatus}` : code === "" || code === "0" ? "no answer" : code;
-    count(sum.outcomes, flags === "" ? status : `${status} ${flags}`, !refused && !failed, requests);
+    count(
+      sum.outcomes,
+      flags === "" ? status : `${status} ${flags}`,
+      refused ? "refused" : failed ? "failed" : "ok",
+      requests,
+    );
   }
 
   #addTcp(reporter: Reporter, flags: string, mutualTls: boolean, counts: ActiveFlow["counts"]): void {
@@ -109,7 +114,8 @@ export class EdgeSum {
     else sum.plain += weight;
     if (flags === DENY) sum.denied += counts.closed;
     else if (flags !== "") sum.failed += counts.closed;
-    if (counts.closed > 0) count(sum.outcomes, flags === "" ? "closed" : flags, flags === "", counts.closed);
+    const kind = flags === DENY ? "refused" : flags === "" ? "ok" : "failed";
+    if (counts.closed > 0) count(sum.outcomes, flags === "" ? "closed" : flags, kind, counts.closed);
   }
 
   /** The edge; undefined when nothing is left of it. */
@@ -182,7 +188,7 @@ function health(total: number, bad: number, denied: number): GraphEdge["health"]
 }
 
 function outcomes(found: ReadonlyMap<string, Outcome>, seconds: number): Outcome[] {
-  return [...found.values()].map(({ name, ok, rate }) => ({ name, ok, rate: rate / seconds }))
+  return [...found.values()].map((one) => ({ ...one, rate: one.rate / seconds }))
     .sort((a, b) => b.rate - a.rate || (a.name < b.name ? -1 : 1));
 }
 

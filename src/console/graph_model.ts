@@ -39,7 +39,7 @@ export interface Outcome {
   /** `200`, `503 UH`, `gRPC 0`, or ztunnel's flag. */
   readonly name: string;
   readonly rate: number;
-  readonly ok: boolean;
+  readonly kind: "ok" | "failed" | "refused";
 }
 
 export interface HttpTraffic {

@@ -230,7 +230,7 @@ Deno.test("graph: what came to none of several versions goes to the Service", ()
   const found = graph(WITH_WAYPOINT, [[WAYPOINT, told]]);
   assert.equal(found.nodes.find(({ kind }) => kind === "service")?.name, "reviews");
   assert.equal(found.edges[0].health, "failing");
-  assert.deepEqual(found.edges[0].http!.outcomes, [{ name: "503 UH", rate: 0.5, ok: false }]);
+  assert.deepEqual(found.edges[0].http!.outcomes, [{ name: "503 UH", rate: 0.5, kind: "failed" }]);
 });
 
 Deno.test("graph: a policy that refuses the waypoint itself shows the waypoint", () => {

@@ -73,9 +73,18 @@ async function refresh() {
 
 const context = { ask, setting, set, refresh, go };
 
+/** A part of the address as it was before it was quoted; what is quoted badly stays as it is. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 function open() {
   generation++;
-  const [name, ...rest] = location.pathname.slice(BASE.length + 1).split("/").map(decodeURIComponent);
+  const [name, ...rest] = location.pathname.slice(BASE.length + 1).split("/").map(decoded);
   const make = name === "graph"
     ? graphPage
     : name === "applications"

@@ -204,7 +204,6 @@ export function graphPage({ ask, setting, set, refresh }) {
 
   function makeNode({ id }) {
     const group = activate(s("g", { class: "node", tabindex: 0, role: "button" }), { kind: "node", id });
-    layers.nodes.append(group);
     return { group };
   }
 
@@ -225,7 +224,7 @@ export function graphPage({ ask, setting, set, refresh }) {
     );
     group.style.transform = `translate(${node.x}px, ${node.y}px)`;
     const under = [
-      node.version,
+      node.version === "latest" ? "" : node.version,
       node.neighbour || node.kind === "service" ? node.namespace : "",
       out ? (node.membership === "out" ? "out of mesh" : `${node.outOfMesh} of ${node.pods} out of mesh`) : "",
     ].filter(Boolean).join(" · ");
@@ -261,6 +260,8 @@ export function graphPage({ ask, setting, set, refresh }) {
         )
       ),
     );
+    // Only now, so that what is new appears in its place.
+    if (!group.isConnected) layers.nodes.append(group);
     for (const line of group.querySelectorAll("text")) shorten(line, width - 56);
   }
 
@@ -271,7 +272,6 @@ export function graphPage({ ask, setting, set, refresh }) {
     const flow = s("path", { class: "flow" });
     layers.edges.append(line);
     layers.flows.append(flow);
-    layers.labels.append(label);
     return { line, flow, label };
   }
 
@@ -322,7 +322,7 @@ export function graphPage({ ask, setting, set, refresh }) {
     if (lock) {
       parts.push(s(
         "g",
-        { class: edge.mtls ? "lock" : "lock part", transform: `translate(${x}, -7.5)`, "data-mtls": edge.mtls },
+        { class: edge.mtls ? "lock" : "lock part", transform: `translate(${x}, -7.5)`, "data-mtls": String(edge.mtls) },
         s("title", {}, edge.mtls ? "Mutual TLS" : `Mutual TLS for ${percent(edge.mtlsShare)} of it`),
         iconPath("lock"),
       ));
@@ -330,6 +330,7 @@ export function graphPage({ ask, setting, set, refresh }) {
     }
     words.forEach((word, i) => parts.push(s("text", { x, y: (i - (words.length - 1) / 2) * 14 + 4 }, word)));
     replace(label, parts);
+    if (!label.isConnected) layers.labels.append(label);
   }
 
   function labelWords(edge) {
@@ -356,7 +357,7 @@ export function graphPage({ ask, setting, set, refresh }) {
 
   const nameOf = (id) => {
     const node = data.nodes.find((one) => one.id === id);
-    return node ? [node.name, node.version].filter(Boolean).join(" ") : id;
+    return node ? [node.name, node.version === "latest" ? "" : node.version].filter(Boolean).join(" ") : id;
   };
 
   /** With something selected, what has nothing to do with it steps back. */
@@ -423,7 +424,7 @@ export function graphPage({ ask, setting, set, refresh }) {
           data.namespaces.length === 0 ? "There are no namespaces to show." : "Nothing runs here yet.",
         ),
       data.notes.map(({ kind, text }) =>
-        h("p", { class: `note ${kind}` }, icon(kind === "warning" ? "warn" : "outside"), " ", text)
+        h("p", { class: `note ${kind}` }, icon(kind === "warning" ? "warn" : "info"), " ", text)
       ),
     );
     panel();

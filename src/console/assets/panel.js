@@ -17,7 +17,8 @@ const title = (text, sub, close) =>
       ),
   );
 
-const describe = (node) => node ? [node.name, node.version].filter(Boolean).join(" ") : "?";
+const describe = (node) =>
+  node ? [node.name, node.version === "latest" ? "" : node.version].filter(Boolean).join(" ") : "?";
 const find = (data, id) => data.nodes.find((node) => node.id === id);
 
 function policyList(policies) {
@@ -57,12 +58,12 @@ function outcomes(list, unit) {
   return h(
     "ul",
     { class: "outcomes" },
-    list.map(({ name, rate: each, ok }) => {
+    list.map(({ name, rate: each, kind }) => {
       const bar = h("i");
       bar.style.width = `${total > 0 ? Math.max(2, each / total * 100) : 0}%`;
       return h(
         "li",
-        { class: ok ? "ok" : "bad" },
+        { class: kind },
         h("span", {}, name),
         h("span", { class: "meter" }, bar),
         h("span", {}, `${rate(each)} ${unit}`),
