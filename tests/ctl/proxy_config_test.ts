@@ -41,6 +41,7 @@ function dump(extra: Partial<ProxyDump> = {}): ProxyDump {
     }],
     problems: {},
     lastUpdated: null,
+    configs: [],
     ...extra,
   };
 }
