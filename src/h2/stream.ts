@@ -1,6 +1,6 @@
 import type { MeshError } from "../core/errors.ts";
-import { ByteQueue } from "../net/byte_queue.ts";
 import { ABORTED, Endpoint, flowError, type FlowErrorCode } from "../net/endpoint.ts";
+import { EarlyBytes, UnsentBytes } from "../net/waiting_bytes.ts";
 import { U8 } from "../sys/memory.ts";
 import { CANCEL, errorName, NO_ERROR, PROTOCOL_ERROR } from "./constants.ts";
 import type { H2Connection } from "./connection.ts";
@@ -53,15 +53,14 @@ export class H2Stream extends Endpoint {
   /** Consumed and not yet credited to the peer. */
   #uncredited = 0;
   /** Bytes that came before there was a partner. */
-  #early: ByteQueue | null = null;
+  #early: EarlyBytes | null = null;
   #remoteTrailers: HeaderFields | null = null;
   /** The peer ended its side before there was a partner to be told. */
   #untold = false;
   /** Bytes that wait for window; only {@linkcode push} and {@linkcode write} put any there. */
-  #queue: ByteQueue | null = null;
+  #queue: UnsentBytes | null = null;
   /** Bytes that somebody has looked at and given back; they go before all others. */
   #unread: Uint8Array | null = null;
-  #owed = 0;
   #finishing = false;
   /** After our end is sent, the stream goes, whatever the peer still says. */
   #closing = false;
@@ -100,7 +99,7 @@ export class H2Stream extends Endpoint {
       at += moved;
       bytes -= moved;
     }
-    if (bytes > 0 && this.#enqueue(U8, at, bytes)) this.#owed += bytes;
+    if (bytes > 0 && this.#enqueue(U8, at, bytes)) this.#queue!.owe(bytes);
   }
 
   override write(bytes: Uint8Array): void {
@@ -127,7 +126,7 @@ export class H2Stream extends Endpoint {
   }
 
   #enqueue(source: Uint8Array, from: number, bytes: number): boolean {
-    const queue = this.#queue ??= new ByteQueue();
+    const queue = this.#queue ??= new UnsentBytes();
     if (!queue.pushFrom(source, from, bytes)) {
       this.reset(CANCEL, flowError("out_of_memory", "the data plane's arena is full"));
       return false;
@@ -147,11 +146,7 @@ export class H2Stream extends Endpoint {
       const moved = this.#copyOut(U8, queue.first, queue.firstLength);
       if (moved === 0) return this.connection.waitForRoom(this);
       queue.consume(moved);
-      if (this.#owed > 0) {
-        const paid = Math.min(this.#owed, moved);
-        this.#owed -= paid;
-        this.partner?.consumed(paid);
-      }
+      queue.settle(moved, this.partner);
     }
     if (!this.open) return;
     if (this.#finishing) this.#endLocal();
@@ -186,7 +181,7 @@ export class H2Stream extends Endpoint {
   }
 
   #replay(unread: Uint8Array): void {
-    const queue = new ByteQueue(), early = this.#early;
+    const queue = new EarlyBytes(), early = this.#early;
     this.#unread = null;
     queue.pushFrom(unread, 0, unread.length);
     while (early !== null && early.size > 0) {
@@ -204,12 +199,7 @@ export class H2Stream extends Endpoint {
       if (this.#untold) this.#tellEnd(this.partner);
       return;
     }
-    while (early.size > 0 && this.open && this.partner !== null) {
-      const at = early.first, bytes = early.firstLength;
-      this.partner.push(at, bytes);
-      early.consume(Math.min(bytes, early.size));
-    }
-    if (early.size > 0) return;
+    if (!early.passOn(this)) return;
     this.#early = null;
     if (!this.remoteEnded || !this.open) return;
     if (this.partner === null) this.#untold = true;
@@ -236,7 +226,7 @@ export class H2Stream extends Endpoint {
     const partner = this.partner;
     if (partner !== null && this.#early === null && this.#unread === null) partner.push(at, bytes);
     else {
-      const early = this.#early ??= new ByteQueue();
+      const early = this.#early ??= new EarlyBytes();
       if (!early.push(at, bytes)) this.reset(CANCEL, flowError("out_of_memory", "the data plane's arena is full"));
     }
   }

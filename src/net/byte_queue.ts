@@ -48,7 +48,7 @@ export function freeChunks(): number {
 const iovecs = allocate(MAX_IOVECS * 16), message = allocate(64);
 
 /**
- * Bytes that could not be sent yet, in 16 KiB chunks of the arena. It exists for slow peers only: the fast path never
+ * Bytes that could not go on yet, in 16 KiB chunks of the arena. It exists for slow peers only: the fast path never
  * copies. Bounded by whoever pushes.
  */
 export class ByteQueue {

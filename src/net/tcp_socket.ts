@@ -20,10 +20,10 @@ import { allocate, BASE, I32 } from "../sys/memory.ts";
 import { getOption, lingerReset } from "../sys/socket.ts";
 import { readSocketAddress, SOCKADDR_BYTES, type SocketAddress } from "../sys/socket_address.ts";
 import { BATCH, PLAIN } from "./buffers.ts";
-import { ByteQueue } from "./byte_queue.ts";
 import { ABORTED, Endpoint, flowError, type FlowErrorCode } from "./endpoint.ts";
 import { receiveScattered, receiveSome, sendSome, WOULD_BLOCK } from "./io.ts";
 import type { Pollable, Reactor, Runnable } from "./reactor.ts";
+import { UnsentBytes } from "./waiting_bytes.ts";
 
 const ADDRESS = allocate(SOCKADDR_BYTES), ADDRESS_LENGTH = allocate(4);
 /** What a socket is watched for from its beginning to its end. */
@@ -41,9 +41,7 @@ export class TcpSocket extends Endpoint implements Pollable, Runnable {
   slot = -1;
   readonly #reactor: Reactor;
   #fd: number;
-  #queue: ByteQueue | null = null;
-  /** Queued bytes of which the partner must hear when they are gone (those it pushed). */
-  #owed = 0;
+  #queue: UnsentBytes | null = null;
   #readable = false;
   #hangup = false;
   #readEnded = false;
@@ -189,20 +187,20 @@ export class TcpSocket extends Endpoint implements Pollable, Runnable {
       if (sent < 0) return this.#fail(-sent);
       if (sent > 0) this.partner?.consumed(sent);
     }
-    if (sent < bytes && this.#enqueue(at + sent, bytes - sent)) this.#owed += bytes - sent;
+    if (sent < bytes && this.#enqueue(at + sent, bytes - sent)) this.#queue!.owe(bytes - sent);
   }
 
   /** Copies bytes out of the arena's buffers, or of code's own array, behind whatever waits to be sent. */
   override write(bytes: Uint8Array): void {
     if (this.#fd < 0 || this.#finishing) return;
     this.bytesOut += bytes.length;
-    const queue = this.#queue ??= new ByteQueue();
+    const queue = this.#queue ??= new UnsentBytes();
     if (!queue.pushFrom(bytes, 0, bytes.length)) return this.#fail(0);
     this.#drain();
   }
 
   #enqueue(at: number, bytes: number): boolean {
-    const queue = this.#queue ??= new ByteQueue();
+    const queue = this.#queue ??= new UnsentBytes();
     if (queue.push(at, bytes)) return true;
     this.#fail(0);
     return false;
@@ -217,11 +215,7 @@ export class TcpSocket extends Endpoint implements Pollable, Runnable {
     const queue = this.#queue!;
     const sent = queue.sendTo(this.#fd);
     if (sent < 0) return this.#fail(-sent);
-    if (this.#owed > 0 && sent > 0) {
-      const paid = Math.min(this.#owed, sent);
-      this.#owed -= paid;
-      this.partner?.consumed(paid);
-    }
+    queue.settle(sent, this.partner);
     if (this.#fd < 0 || queue.size > 0) return;
     if (this.#finishing) this.#shutdown();
     else this.partner?.resume();

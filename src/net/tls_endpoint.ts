@@ -1,9 +1,9 @@
 import type { MeshError } from "../core/errors.ts";
 import { BATCH, PLAIN } from "./buffers.ts";
-import { ByteQueue } from "./byte_queue.ts";
 import { Endpoint, flowError, type FlowErrorCode } from "./endpoint.ts";
 import type { TlsTransport } from "./tls_transport.ts";
 import type { TransportConsumer } from "./transport.ts";
+import { UnsentBytes } from "./waiting_bytes.ts";
 
 /** Plaintext that the partner may have under way before the peer's records stay unread. */
 const HIGH_WATER = 256 * 1024, LOW_WATER = 64 * 1024;
@@ -15,8 +15,7 @@ export class TlsEndpoint extends Endpoint implements TransportConsumer {
   #underWay = 0;
   #paused = true;
   /** What the transport has no room for. */
-  #queue: ByteQueue | null = null;
-  #owed = 0;
+  #queue: UnsentBytes | null = null;
   #readEnded = false;
   #finishing = false;
   #writeEnded = false;
@@ -59,11 +58,7 @@ export class TlsEndpoint extends Endpoint implements TransportConsumer {
       this.transport.write(queue.first, length);
       if (!this.open) return;
       queue.consume(length);
-      if (this.#owed > 0) {
-        const paid = Math.min(this.#owed, length);
-        this.#owed -= paid;
-        this.partner?.consumed(paid);
-      }
+      queue.settle(length, this.partner);
     }
     if (!this.open) return;
     if (this.#finishing) this.#endWriting();
@@ -97,15 +92,15 @@ export class TlsEndpoint extends Endpoint implements TransportConsumer {
       if (this.open) this.partner?.consumed(bytes);
       return;
     }
-    const queue = this.#queue ??= new ByteQueue();
-    if (queue.push(at, bytes)) this.#owed += bytes;
+    const queue = this.#queue ??= new UnsentBytes();
+    if (queue.push(at, bytes)) queue.owe(bytes);
     else this.#fail();
   }
 
   override write(bytes: Uint8Array): void {
     if (!this.open || this.#finishing) return;
     this.bytesOut += bytes.length;
-    const queue = this.#queue ??= new ByteQueue();
+    const queue = this.#queue ??= new UnsentBytes();
     if (!queue.pushFrom(bytes, 0, bytes.length)) return this.#fail();
     this.onWritable();
   }

@@ -1,6 +1,6 @@
 import type { MeshError } from "../../core/errors.ts";
-import { ByteQueue } from "../../net/byte_queue.ts";
 import { ABORTED, Endpoint, flowError, type FlowErrorCode } from "../../net/endpoint.ts";
+import { EarlyBytes, UnsentBytes } from "../../net/waiting_bytes.ts";
 import { U8 } from "../../sys/memory.ts";
 import type { Fields } from "../fields.ts";
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE } from "./h1_head.ts";
@@ -18,8 +18,7 @@ export abstract class H1Stream extends Endpoint {
   framing: number = BODY_PENDING;
   /** With {@linkcode BODY_LENGTH}: bytes still to come. */
   protected left = 0;
-  #queue: ByteQueue | null = null;
-  #owed = 0;
+  #queue: UnsentBytes | null = null;
   #finishing = false;
   #trailers: Fields | null = null;
   localEnded = false;
@@ -27,7 +26,7 @@ export abstract class H1Stream extends Endpoint {
   remoteEnded = false;
   /** Received, and not yet passed on by the partner. */
   held = 0;
-  #early: ByteQueue | null = null;
+  #early: EarlyBytes | null = null;
   #remoteTrailers: Fields | null = null;
   /** The peer's body ended before there was a partner to be told. */
   #untold = false;
@@ -59,7 +58,7 @@ export abstract class H1Stream extends Endpoint {
     if (!this.open) return;
     if (this.#finishing || this.framing === BODY_NONE) return void this.partner?.consumed(bytes);
     if (this.framing === BODY_PENDING || this.queued > 0 || !this.h1.output.writable) {
-      if (this.#enqueue(U8, at, bytes)) this.#owed += bytes;
+      if (this.#enqueue(U8, at, bytes)) this.#queue!.owe(bytes);
       return;
     }
     if (!this.#counts(bytes)) return;
@@ -73,7 +72,7 @@ export abstract class H1Stream extends Endpoint {
   }
 
   #enqueue(source: Uint8Array, from: number, bytes: number): boolean {
-    const queue = this.#queue ??= new ByteQueue();
+    const queue = this.#queue ??= new UnsentBytes();
     if (queue.pushFrom(source, from, bytes)) return true;
     this.h1.fail(flowError("out_of_memory", "the data plane's arena is full"));
     return false;
@@ -106,11 +105,7 @@ export abstract class H1Stream extends Endpoint {
       }
       if (!this.open) return;
       queue.consume(bytes);
-      if (this.#owed > 0) {
-        const paid = Math.min(this.#owed, bytes);
-        this.#owed -= paid;
-        this.partner?.consumed(paid);
-      }
+      queue.settle(bytes, this.partner);
     }
     if (!this.open) return;
     if (this.#finishing) this.#endLocal();
@@ -172,12 +167,7 @@ export abstract class H1Stream extends Endpoint {
       if (this.#untold) this.#tellPartner(this.partner);
       return;
     }
-    while (early.size > 0 && this.open && this.partner !== null) {
-      const at = early.first, bytes = early.firstLength;
-      this.partner.push(at, bytes);
-      early.consume(Math.min(bytes, early.size));
-    }
-    if (early.size > 0) return;
+    if (!early.passOn(this)) return;
     this.#early = null;
     if (this.remoteEnded && this.open) this.#tellEnd();
   }
@@ -198,7 +188,7 @@ export abstract class H1Stream extends Endpoint {
     const partner = this.partner;
     if (partner !== null && this.#early === null) partner.push(at, bytes);
     else {
-      const early = this.#early ??= new ByteQueue();
+      const early = this.#early ??= new EarlyBytes();
       if (!early.push(at, bytes)) this.h1.fail(flowError("out_of_memory", "the data plane's arena is full"));
     }
   }
