@@ -78,7 +78,13 @@ async function walk(tour: TourContext, progress: Progress): Promise<boolean> {
     for (const step of steps) {
       number++;
       progress.line();
-      if (step.command) progress.line(dim(`   $ ${asTyped(step.command)}`));
+      if (step.command) {
+        // Continued as in a shell, so that it can be copied.
+        const lines = hanging(asTyped(step.command), progress.columns - 7);
+        for (const [i, line] of lines.entries()) {
+          progress.line(dim(`   ${i === 0 ? "$" : " "} ${line}${i < lines.length - 1 ? " \\" : ""}`));
+        }
+      }
       try {
         const proof = await progress.step(`${number}. ${step.title}`, () => step.run(tour));
         for (const text of proof) {
@@ -93,6 +99,7 @@ async function walk(tour: TourContext, progress: Progress): Promise<boolean> {
     }
   }
   progress.line(`\n${green("Every step is proven")}, in ${((performance.now() - started) / 1000).toFixed(0)} s.`);
+  progress.line(dim(asTyped("A cluster to try it yourself: `ambientd up`.")));
   return true;
 }
 

@@ -61,7 +61,7 @@ export const LAYER7: readonly TourStep[] = [
     },
   },
   {
-    title: "sleep may read the product page; it may not delete it, and nobody else may do either",
+    title: "sleep may read the page but not delete it; others may do neither",
     command: "kubectl apply -f manifests/samples/policies/productpage-viewer-l7.yaml",
     async run(tour) {
       await apply(tour, parseManifest(SAMPLE_POLICIES["productpage-viewer-l7"], "default"));

@@ -93,7 +93,7 @@ export const POLICY: readonly TourStep[] = [
     },
   },
   {
-    title: "A caller from outside the mesh is served in plain text, until mutual TLS is demanded",
+    title: "Callers from outside the mesh are served, until mutual TLS is demanded",
     command: "kubectl apply -f manifests/samples/policies/strict-mtls.yaml",
     async run(tour) {
       await apply(tour, [
