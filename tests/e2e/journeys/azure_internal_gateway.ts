@@ -83,6 +83,9 @@ export const azureInternalGateway: Journey = async (shell, releases) => {
   const listeners = await shell.type(`istioctl proxy-config listener ${pod} -n istio-system`);
   const table = (text: string) => text.split("\n").map((line) => line.trimEnd()).join("\n");
   assert.equal(table(listeners), table(LISTENERS));
+  await shell.type(`istioctl pc ecds ${pod} -n=istio-system`, /^ECDS NAME {5}TYPE\n$/);
+  await shell.type(`istioctl pc bootstrap ${pod}.istio-system -o=short`, /^Istio Version: .*\n.*\nNode: +router~/);
+  await shell.type(`istioctl pc rootca-compare ${pod} deploy/istio-ingressgateway -n istio-system`, /identical ROOTCA/);
 
   // The cloud's probe is answered; the ports that it would forward to are closed.
   await shell.type("kubectl apply -f manifests/samples/sleep/sleep.yaml");
