@@ -33,7 +33,7 @@ export interface TcpOutcome {
   /** From the client, and to it. */
   readonly bytesReceived: number;
   readonly bytesSent: number;
-  /** Envoy's response flag: UF, UH, UO, NC (no such cluster), NR (no route), DC (the client went first), SI (idle), UC; `-` otherwise. */
+  /** Envoy's response flag: UF, UH, UO, NC (no such cluster), NR (no route), DC (the client went first), SI (idle), DT (as old as it may get), UC; `-` otherwise. */
   readonly flag: string;
   /** Name of the destination; "" when none was chosen. */
   readonly destination: string;
@@ -93,6 +93,7 @@ export class TcpSession implements PickContext, EndpointMonitor {
   #pump: Pump | null = null;
   #attempts = 0;
   #idle: Timer | null = null;
+  #aging: Timer | null = null;
   #seen = 0;
   #ending: string | null = null;
   #over = false;
@@ -156,6 +157,10 @@ export class TcpSession implements PickContext, EndpointMonitor {
     if (this.#over) return;
     this.#options.onConnected?.(this);
     const idleMs = route.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+    const { maxConnectionDurationMs } = this.#cluster!.destination.limits;
+    if (maxConnectionDurationMs !== undefined) {
+      this.#aging = reactor.setTimer(maxConnectionDurationMs, () => this.end("DT"));
+    }
     if (idleMs > 0) this.#idle = reactor.setTimer(idleMs, () => this.#checkIdle(idleMs));
   }
 
@@ -201,6 +206,7 @@ export class TcpSession implements PickContext, EndpointMonitor {
     if (this.#over) return;
     this.#over = true;
     this.#idle?.cancel();
+    this.#aging?.cancel();
     this.#tunnel?.release();
     this.#options.onDone({
       startedAt: this.#startedAt,

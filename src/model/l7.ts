@@ -3,6 +3,7 @@
 // resource names what it belongs to, so that a change of one route or policy is a change of one resource.
 
 import type { IpRange, StringMatch } from "./policy.ts";
+import type { RoutingScope } from "./workload.ts";
 
 /** One resource of an L7 proxy's configuration; `name` is unique within its `kind`. */
 export type ProxyResource = L7Settings | L7Listener | VirtualHost | Destination | L7Policy | TlsSecret;
@@ -351,8 +352,18 @@ export interface LocalityBalancing {
   /** Nearer localities first, farther ones when they have no healthy endpoint (needs outlier detection, or trafficDistribution). */
   readonly failover: readonly { readonly from: string; readonly to: string }[];
   readonly failoverEnabled: boolean;
+  /**
+   * Instead of the distance: endpoints come first that share more of these with us, counted from the first on that differs.
+   * With `value`, an endpoint shares it whose own is that value.
+   */
+  readonly priorities?: readonly LocalityPriority[];
   /** From locality (`region/zone/*`) to locality with weights of 100. */
   readonly distribute: readonly { readonly from: string; readonly to: Readonly<Record<string, number>> }[];
+}
+
+export interface LocalityPriority {
+  readonly scope: RoutingScope;
+  readonly value?: string;
 }
 
 /** `connectionPool`; absent values: no limit. */
@@ -365,6 +376,10 @@ export interface ConnectionLimits {
   readonly connectTimeoutMs: number;
   /** Of a connection without requests; Istio: one hour. */
   readonly idleTimeoutMs: number;
+  /** A connection older than this takes no more requests; one of bytes ends. */
+  readonly maxConnectionDurationMs?: number;
+  /** Of TCP connections to backends that are not reached by HBONE. */
+  readonly keepalive?: { readonly idleSeconds: number; readonly intervalSeconds: number; readonly probes: number };
 }
 
 export const DEFAULT_LIMITS: ConnectionLimits = Object.freeze({ connectTimeoutMs: 10_000, idleTimeoutMs: 3_600_000 });

@@ -271,6 +271,10 @@ const destination: Body<m.Destination> = {
       failover: list(object({ from: WORD, to: WORD })),
       failoverEnabled: bool,
       distribute: list(object({ from: WORD, to: record(number(0, 2 ** 31 - 1)) })),
+      priorities: optional(list(object<m.LocalityPriority>({
+        scope: oneOf("REGION", "ZONE", "SUBZONE", "NODE", "CLUSTER", "NETWORK"),
+        value: optional(WORD),
+      }))),
     })),
   }),
   limits: object<m.ConnectionLimits>({
@@ -281,6 +285,12 @@ const destination: Body<m.Destination> = {
     maxRequestsPerConnection: optional(COUNT),
     connectTimeoutMs: milliseconds,
     idleTimeoutMs: milliseconds,
+    maxConnectionDurationMs: optional(milliseconds),
+    keepalive: optional(object({
+      idleSeconds: integer(1, 32_767),
+      intervalSeconds: integer(1, 32_767),
+      probes: integer(1, 127),
+    })),
   }),
   outlierDetection: optional(object<m.OutlierDetection>({
     consecutive5xx: COUNT,

@@ -101,7 +101,8 @@ export class Connecting {
   #dialTcp(): void {
     const { reactor, options } = this.#cluster;
     const { address, port } = this.#host;
-    const { netns, mark, keepalive } = options;
+    const { netns, mark } = options;
+    const keepalive = this.#cluster.destination.limits.keepalive ?? options.keepalive;
     if (options.forbidden?.(address, port)) {
       // Not before connectHost() has returned.
       queueMicrotask(() => this.#fail("connection_failure", `"${address}:${port}" is a port of the proxy itself`));

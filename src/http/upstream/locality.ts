@@ -1,7 +1,7 @@
 // Which hosts are near: priorities and weights by locality, as pure functions.
 
 import type { LoadBalancing, Locality, LocalityBalancing, Workload } from "../../model/mod.ts";
-import { eligible, localityRank } from "../../proxy/state/mod.ts";
+import { eligible, localityRank, scopeOf } from "../../proxy/state/mod.ts";
 import type { HostSpec } from "./host.ts";
 
 /** Where a host stands: its priority (0 first), and under `distribute` the index of the locality rule it falls under. */
@@ -21,7 +21,7 @@ const EVERYWHERE: Placement = { priority: 0, rule: 0 };
 
 /**
  * Divides hosts: by the weights of the destination's `distribute`, else in the order that the service prefers (`trafficDistribution`)
- * unless the destination names regions to fail over to, else by distance where failover is on.
+ * unless the destination names regions or priorities to fail over by, else by distance where failover is on.
  *
  * @param self our own workload; undefined when it is not known (yet): all are equally near
  */
@@ -34,6 +34,7 @@ export function place(
   const own = self?.locality;
   const rule = own && setting?.distribute.find(({ from }) => covers(from, own));
   if (rule) return distribute(specs, rule.to);
+  if (self && setting?.failoverEnabled && setting.priorities) return byPriorities(specs, setting.priorities, self);
   const ordered = setting === undefined || setting.failover.length === 0;
   if (self && ordered && service && service.routingPreference.length > 0) return byPreference(specs, service, self);
   if (own && setting?.failoverEnabled) return byDistance(specs, setting, own);
@@ -95,6 +96,21 @@ function byPreference(specs: readonly HostSpec[], service: LoadBalancing, self: 
     return { of, weights: undefined };
   }
   return { of: specs.map(() => EVERYWHERE), weights: undefined };
+}
+
+/** By how many of the leading priorities a host shares with us; one that the mesh does not know shares none. */
+function byPriorities(
+  specs: readonly HostSpec[],
+  priorities: NonNullable<LocalityBalancing["priorities"]>,
+  self: Workload,
+): Placements {
+  const missing = specs.map(({ workload }) => {
+    const shared = workload === undefined
+      ? 0
+      : priorities.findIndex(({ scope, value }) => scopeOf(scope, workload) !== (value ?? scopeOf(scope, self)));
+    return shared < 0 ? 0 : priorities.length - shared;
+  });
+  return { of: dense(missing), weights: undefined };
 }
 
 /** Priorities 0, 1, 2, … in the order of the distances that occur. */

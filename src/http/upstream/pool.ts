@@ -30,6 +30,8 @@ export class PooledConnection implements ClientConnectionOwner, IdleLink {
   /** Since when it has had no request; on the reactor's clock. */
   idleSince: number;
   readonly since: number;
+  /** Ends its use when it has been used for so long as the destination allows. */
+  #aging: Timer | null = null;
 
   constructor(pool: HttpPool, connection: ClientConnection, carrier: Carrier) {
     this.pool = pool;
@@ -37,6 +39,9 @@ export class PooledConnection implements ClientConnectionOwner, IdleLink {
     this.remote = carrier.remote;
     this.local = carrier.local;
     this.idleSince = this.since = pool.cluster.reactor.now;
+    const { maxConnectionDurationMs } = pool.cluster.destination.limits;
+    if (maxConnectionDurationMs === undefined) return;
+    this.#aging = pool.cluster.reactor.setTimer(maxConnectionDurationMs, () => pool.retire(this));
   }
 
   /** Ends it, being idle, to make room. */
@@ -49,6 +54,7 @@ export class PooledConnection implements ClientConnectionOwner, IdleLink {
   }
 
   onClosed(_connection: ClientConnection, _error: StreamError | null): void {
+    this.#aging?.cancel();
     this.pool.onClosed(this);
   }
 }
@@ -355,6 +361,13 @@ export class HttpPool {
   #yields(connection: ClientConnection): boolean {
     if (this.#first !== null && (this.http2 || connection.requests === 0)) return false;
     return this.cluster.longerWaiting(this);
+  }
+
+  /** Gives a connection no more requests; it ends with those it has. */
+  retire(pooled: PooledConnection): void {
+    if (pooled.connection.streams === 0) return this.endIdle(pooled);
+    if (pooled.ready) this.#unready(pooled);
+    pooled.connection.drain();
   }
 
   /** Ends a connection that is idle. */

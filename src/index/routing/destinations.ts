@@ -214,7 +214,12 @@ function balancer({ loadBalancer, outlier }: Omit<TrafficPolicy, "ports">, distr
     hash,
     warmupMs,
     locality: wanted
-      ? { failover: locality?.failover ?? [], distribute: locality?.distribute ?? [], failoverEnabled }
+      ? {
+        failover: locality?.failover ?? [],
+        distribute: locality?.distribute ?? [],
+        failoverEnabled,
+        ...locality?.priorities && { priorities: locality.priorities },
+      }
       : undefined,
   };
 }

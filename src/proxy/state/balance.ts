@@ -2,22 +2,26 @@ import type { LoadBalancing, Locality, RoutingScope, Workload } from "../../mode
 
 const NOWHERE: Locality = { region: "", zone: "", subzone: "" };
 
-function sameScope(scope: RoutingScope, a: Workload, b: Workload): boolean {
-  const here = a.locality ?? NOWHERE, there = b.locality ?? NOWHERE;
+/** Where a workload is, in one respect; "" when that is not known. */
+export function scopeOf(scope: RoutingScope, { locality = NOWHERE, node, clusterId, network }: Workload): string {
   switch (scope) {
     case "REGION":
-      return here.region === there.region;
+      return locality.region;
     case "ZONE":
-      return here.zone === there.zone;
+      return locality.zone;
     case "SUBZONE":
-      return here.subzone === there.subzone;
+      return locality.subzone;
     case "NODE":
-      return a.node === b.node;
+      return node;
     case "CLUSTER":
-      return a.clusterId === b.clusterId;
+      return clusterId;
     case "NETWORK":
-      return a.network === b.network;
+      return network;
   }
+}
+
+function sameScope(scope: RoutingScope, a: Workload, b: Workload): boolean {
+  return scopeOf(scope, a) === scopeOf(scope, b);
 }
 
 /**

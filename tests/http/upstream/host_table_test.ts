@@ -123,6 +123,12 @@ const PLACEMENTS: [string, LocalityBalancing | undefined, LoadBalancing | undefi
   ["nothing said", undefined, undefined, "0 0 0 0 0 0"],
   ["failover by distance", setting({}), undefined, "0 1 2 3 3 3"],
   ["failover to a region first", setting({ failover: [{ from: "r1", to: "r3" }] }), CLOSE, "0 1 2 4 3 4"],
+  [
+    "failover by priorities, whatever the service prefers",
+    setting({ priorities: [{ scope: "REGION" }, { scope: "ZONE", value: "z2" }, { scope: "SUBZONE" }] }),
+    CLOSE,
+    "1 1 0 2 2 2",
+  ],
   ["failover switched off", setting({ failoverEnabled: false }), undefined, "0 0 0 0 0 0"],
   ["PreferClose", undefined, CLOSE, "0 1 2 3 3 3"],
   ["PreferSameZone", undefined, scopes("FAILOVER", "ZONE"), "0 0 1 0 0 1"],

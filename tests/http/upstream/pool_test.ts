@@ -198,6 +198,36 @@ Deno.test("pool: connections without requests end after the idle time-out", asyn
   });
 });
 
+Deno.test("pool: a connection that is as old as it may get ends with the requests it has", async () => {
+  await withLab(async (parts) => {
+    const { clusters, server } = parts;
+    parts.apply(limits({ maxConnectionDurationMs: 80 }));
+    server.answer = (path) => path === "/slow" ? null : 200;
+    const [slow] = begin(parts, 1, "/slow");
+    await send(clusters, NAME);
+    // The idle one goes; the busy one stays until it is not.
+    await eventually(() => assert.equal(server.openConnections, 1));
+    server.release();
+    await slow.done;
+    assert.equal(slow.status, 200);
+    await eventually(() => assert.equal(server.openConnections, 0));
+    await eventually(() => assert.equal(clusters.get(NAME)!.breakers.connections, 0));
+    parts.apply({ protocol: "HTTP2", ...limits({ maxConnectionDurationMs: 80 }) });
+    const [long] = begin(parts, 1, "/slow");
+    await eventually(() => assert.equal(server.waiting, 1));
+    const old = server.connections.at(-1)!;
+    await eventually(async () => {
+      await send(clusters, NAME, new Recorder("/next"));
+      assert.notEqual(server.connections.at(-1), old);
+    });
+    assert.equal(old.open, true);
+    server.release();
+    await long.done;
+    assert.equal(long.status, 200);
+    await eventually(() => assert.equal(old.open, false));
+  });
+});
+
 Deno.test("pool: a kept connection that the host has closed is told apart", async () => {
   await withLab(async (parts) => {
     const { clusters, server } = parts;

@@ -12,7 +12,10 @@ import { eventually } from "../../support/eventually.ts";
 import { workload } from "../../support/model.ts";
 import { dial, EchoServer } from "../../support/tcp.ts";
 import { testMaterial, withReactor } from "../../hbone/support.ts";
-import { destination, endpoint, type Lab, lab, loopback, seeded } from "./support.ts";
+import { SOL_TCP, TCP_KEEPIDLE } from "../../../src/sys/constants.ts";
+import { getOption } from "../../../src/sys/socket.ts";
+import type { TunnelResult } from "../../../src/http/upstream/mod.ts";
+import { destination, endpoint, type Lab, lab, loopback, Recorder, seeded } from "./support.ts";
 
 interface Proxy extends Lab {
   readonly reactor: Reactor;
@@ -193,6 +196,42 @@ Deno.test("TCP: an idle connection ends, a busy one does not", async () => {
     await eventually(() => assert.equal(proxy.outcomes.length, 2));
     server.close();
   });
+});
+
+Deno.test("TCP: a connection ends when it is as old as it may get, however busy", async () => {
+  await withProxy(async (proxy) => {
+    const server = echo(proxy.reactor);
+    const limits = { connectTimeoutMs: 5_000, idleTimeoutMs: 0, maxConnectionDurationMs: 120 };
+    proxy.clusters.apply([tcp("echo", server.port, { limits })], []);
+    const busy = await dial(proxy.reactor, undefined, "127.0.0.1", proxy.port);
+    await busy.until(({ received }) => received === "echo");
+    await busy.echo("there");
+    await busy.until(({ state }) => state === "reset");
+    await eventually(() => assert.deepEqual(proxy.outcomes.map(({ flag }) => flag), ["DT"]));
+    assert.equal(proxy.clusters.get("echo")!.breakers.connections, 0);
+    server.close();
+  });
+});
+
+Deno.test("TCP: the destination's keepalive comes before the proxy's own", async () => {
+  const own = { idleSeconds: 90, intervalSeconds: 20, probes: 5 };
+  await withProxy(async ({ reactor, clusters }) => {
+    const server = echo(reactor);
+    const limits = { connectTimeoutMs: 5_000, idleTimeoutMs: 0 };
+    for (
+      const [keepalive, want] of [[undefined, 90], [{ idleSeconds: 33, intervalSeconds: 7, probes: 2 }, 33]] as const
+    ) {
+      clusters.apply([tcp("echo", server.port, { limits: { ...limits, keepalive } })], []);
+      const result = await new Promise<TunnelResult>((resolve) => {
+        clusters.get("echo")!.openTunnel(new Recorder(), resolve);
+      });
+      const { fd } = result.endpoint as TcpSocket;
+      assert.equal(getOption(fd, SOL_TCP, TCP_KEEPIDLE), want);
+      result.endpoint!.abort();
+      result.release();
+    }
+    server.close();
+  }, { keepalive: own });
 });
 
 Deno.test("TCP: a client that leaves while the host is being reached; a session that is ended", async () => {

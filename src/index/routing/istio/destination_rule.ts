@@ -2,6 +2,7 @@
 
 import type { KubeObject } from "../../../kube/types.ts";
 import type { ConnectionLimits, ConsistentHash, LocalityBalancing, OutlierDetection } from "../../../model/l7.ts";
+import type { RoutingScope } from "../../../model/workload.ts";
 import type { Labels } from "../../labels.ts";
 import { isObject, labelsOf, objectOf } from "../../read.ts";
 import { isHeaderName } from "../gateway_api/filters.ts";
@@ -141,7 +142,6 @@ function loadBalancer(owner: Fields): LoadBalancerSettings {
   if (!Object.hasOwn(SIMPLE, simple)) fields.wrong("simple", simple);
   const hash = fields.has("consistentHash") ? consistentHash(fields) : undefined;
   const locality = fields.object("localityLbSetting", ["enabled", "distribute", "failover", "failoverPriority"]);
-  if (locality.has("failoverPriority")) locality.unsupported("failoverPriority");
   const warmup = fields.object("warmup", ["duration", "minimumPercent", "aggression"]);
   for (const field of ["minimumPercent", "aggression"]) {
     if (warmup.has(field)) warmup.without(field, "endpoints warm up evenly, from a tenth of their share");
@@ -159,6 +159,7 @@ function localityBalancing(fields: Fields): LocalityBalancing {
   return {
     failover: fields.objects("failover", ["from", "to"]).map((one) => ({ from: one.text("from"), to: one.text("to") })),
     failoverEnabled: false,
+    priorities: failoverPriorities(fields),
     distribute: fields.objects("distribute", ["from", "to"]).map((one) => ({
       from: one.text("from"),
       to: Object.fromEntries(
@@ -170,6 +171,32 @@ function localityBalancing(fields: Fields): LocalityBalancing {
       ),
     })),
   };
+}
+
+/** Labels that say where a workload is, by which Istio's default for other networks goes, too. */
+const SCOPES: Readonly<Record<string, RoutingScope>> = {
+  "topology.kubernetes.io/region": "REGION",
+  "topology.kubernetes.io/zone": "ZONE",
+  "topology.istio.io/subzone": "SUBZONE",
+  "topology.istio.io/network": "NETWORK",
+  "topology.istio.io/cluster": "CLUSTER",
+  "kubernetes.io/hostname": "NODE",
+};
+
+/** `label`, or `label=value`. Proxies know where endpoints are, and none of their other labels. */
+function failoverPriorities(fields: Fields): LocalityBalancing["priorities"] {
+  if (!fields.has("failoverPriority")) return undefined;
+  const priorities = fields.texts("failoverPriority").flatMap((text, i) => {
+    const equals = text.indexOf("="), label = equals < 0 ? text : text.slice(0, equals);
+    if (Object.hasOwn(SCOPES, label)) {
+      return { scope: SCOPES[label], value: equals < 0 ? undefined : text.slice(equals + 1) };
+    }
+    fields.wrong(`failoverPriority[${i}]`, text);
+    return [];
+  });
+  if (priorities.length === 0) return undefined;
+  if (fields.has("failover")) fields.without("failover", "failoverPriority decides");
+  return priorities;
 }
 
 /** It becomes part of a header. */
@@ -212,7 +239,13 @@ function consistentHash(owner: Fields): ConsistentHash | undefined {
 
 function connectionPool(owner: Fields): PoolSettings {
   const pool = owner.object("connectionPool", ["tcp", "http"]);
-  const tcp = pool.object("tcp", ["maxConnections", "connectTimeout", "idleTimeout"]);
+  const tcp = pool.object("tcp", [
+    "maxConnections",
+    "connectTimeout",
+    "idleTimeout",
+    "maxConnectionDuration",
+    "tcpKeepalive",
+  ]);
   const http = pool.object("http", [
     "http1MaxPendingRequests",
     "http2MaxRequests",
@@ -224,7 +257,7 @@ function connectionPool(owner: Fields): PoolSettings {
   ]);
   // 0 means "not set" to Istio, which leaves no way to ask for none.
   const limit = (fields: Fields, field: string) => fields.count(field) || undefined;
-  const limits: Record<string, number | undefined> = {
+  const limits: Partial<ConnectionLimits> = {
     maxConnections: limit(tcp, "maxConnections"),
     maxPendingRequests: limit(http, "http1MaxPendingRequests"),
     maxRequests: limit(http, "http2MaxRequests"),
@@ -232,6 +265,8 @@ function connectionPool(owner: Fields): PoolSettings {
     maxRetries: limit(http, "maxRetries"),
     connectTimeoutMs: tcp.duration("connectTimeout") || undefined,
     idleTimeoutMs: http.duration("idleTimeout") ?? tcp.duration("idleTimeout"),
+    maxConnectionDurationMs: tcp.duration("maxConnectionDuration") || undefined,
+    keepalive: tcp.has("tcpKeepalive") ? keepalive(tcp) : undefined,
   };
   const upgrade = http.text("h2UpgradePolicy");
   if (!["", "DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"].includes(upgrade)) http.wrong("h2UpgradePolicy", upgrade);
@@ -239,6 +274,20 @@ function connectionPool(owner: Fields): PoolSettings {
     limits: Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)),
     upgrade: upgrade === "UPGRADE",
     useClient: http.flag("useClientProtocol"),
+  };
+}
+
+/** What is not given is as in Linux: two hours of silence, then nine probes 75 seconds apart. */
+function keepalive(owner: Fields): ConnectionLimits["keepalive"] {
+  const fields = owner.object("tcpKeepalive", ["probes", "time", "interval"]);
+  const seconds = (field: string, fallback: number) => {
+    const ms = fields.duration(field);
+    return ms === undefined || ms === 0 ? fallback : Math.min(32_767, Math.ceil(ms / 1000));
+  };
+  return {
+    idleSeconds: seconds("time", 7200),
+    intervalSeconds: seconds("interval", 75),
+    probes: fields.count("probes", 0, 127) || 9,
   };
 }
 
