@@ -213,9 +213,15 @@ class Builder {
       busy || (idle && namespaces.has(node.namespace) && node.pods > 0 && (waypoints || node.kind !== "waypoint"))
     ).map(({ node, busy }) => ({ ...node, idle: !busy }));
     nodes.sort((a, b) => Number(a.idle) - Number(b.idle) || (a.id < b.id ? -1 : 1));
-    const kept = new Set(nodes.slice(0, MAX_NODES).map(({ id }) => id));
+    // Of too many, those with the most traffic between them.
+    const kept = new Set<string>();
+    for (const { source, target } of shown) {
+      if (kept.size + 2 > MAX_NODES) break;
+      kept.add(source).add(target);
+    }
+    for (const { id } of nodes) if (kept.size < MAX_NODES) kept.add(id);
     return {
-      nodes: nodes.slice(0, MAX_NODES),
+      nodes: nodes.filter(({ id }) => kept.has(id)),
       edges: shown.filter(({ source, target }) => kept.has(source) && kept.has(target)),
       truncated: nodes.length > MAX_NODES || edges.length > MAX_EDGES,
     };

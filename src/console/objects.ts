@@ -152,6 +152,7 @@ export class ObjectWatch {
   readonly #gateways: Informer<Fact<GatewayFacts>>;
   readonly #policies: Informer<Fact<PolicyFacts>>;
   readonly #rootNamespace: string;
+  #snapshot: Objects | undefined;
 
   constructor(options: { client: KubeClient; logger: Logger; rootNamespace: string }) {
     const { client, logger } = options;
@@ -173,7 +174,10 @@ export class ObjectWatch {
   }
 
   start(): void {
-    for (const informer of this.#all) informer.start();
+    for (const informer of this.#all) {
+      informer.onChange(() => this.#snapshot = undefined);
+      informer.start();
+    }
   }
 
   /** Resolves when pods, services and namespaces are known. */
@@ -185,9 +189,10 @@ export class ObjectWatch {
     await Promise.all(this.#all.map((informer) => informer.stop()));
   }
 
+  /** What is known now; the same object until something changes. */
   snapshot(): Objects {
     const facts = <F>(informer: Informer<Fact<F>>) => [...informer.store.values()].map(({ fact }) => fact);
-    return {
+    return this.#snapshot ??= {
       pods: facts(this.#pods),
       services: facts(this.#services),
       namespaces: facts(this.#namespaces),

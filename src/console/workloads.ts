@@ -86,8 +86,17 @@ export function isSystem(namespace: string, rootNamespace: string): boolean {
   return namespace === rootNamespace || namespace.startsWith("kube-") || namespace === "local-path-storage";
 }
 
+/** Views of snapshots that are in use: several parts of one answer ask for the same. */
+const known = new WeakMap<Objects, ReadonlyMap<string, WorkloadView>>();
+
 /** All workloads with running pods, by `namespace/name`. */
-export function workloadViews(objects: Objects): Map<string, WorkloadView> {
+export function workloadViews(objects: Objects): ReadonlyMap<string, WorkloadView> {
+  let views = known.get(objects);
+  if (!views) known.set(objects, views = viewsOf(objects));
+  return views;
+}
+
+function viewsOf(objects: Objects): Map<string, WorkloadView> {
   const { pods, services, policies, rootNamespace } = objects;
   const grouped = new Map<string, PodFacts[]>();
   for (const pod of pods) {
