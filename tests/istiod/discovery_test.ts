@@ -75,6 +75,8 @@ Deno.test("istiod serves pods, services and policies to a delta xDS client and f
   const metrics = await (await fetch(`http://127.0.0.1:${monitoring}/metrics`)).text();
   assert.match(metrics, /^pilot_xds\{version="[^"]*"\} 1$/m);
   assert.match(metrics, /^pilot_xds_pushes\{type="[^"]*istio.workload.Address"\} \d+$/m);
+  assert.match(metrics, /^pilot_k8s_reg_events\{type="Pods",event="delete"\} 1$/m);
+  assert.match(metrics, /^pilot_k8s_cfg_events\{type="AuthorizationPolicy",event="add"\} 1$/m);
 });
 
 Deno.test("istiod keeps serving while the API is away, and catches up when it is back", async () => {
