@@ -190,7 +190,7 @@ export const WORLD: readonly any[] = [
     apiVersion: "v1",
     kind: "ConfigMap",
     metadata: meta(name),
-    data: { deployment: `metadata: { labels: { overlay: ${name} } }` },
+    data: { deployment: `metadata: { labels: { overlay: ${name} } }`, "ca.crt": PEM(name) },
   })),
 ];
 
@@ -324,6 +324,12 @@ function tlsListener(spec: any): void {
   Object.assign(spec.listeners[0], { protocol: "HTTPS", port: 443, tls: { certificateRefs: [{ name: "one" }] } });
 }
 
+/** Two listeners that ask clients for certificates, by one ConfigMap. */
+function tlsListeners(spec: any): void {
+  const tls = { certificateRefs: [{ name: "one" }] };
+  spec.listeners = [443, 444].map((port) => ({ name: `l${port}`, protocol: "HTTPS", port, tls }));
+}
+
 function withRoute(): void {}
 
 const GATEWAY_HINTS: Record<string, Hint> = {
@@ -370,6 +376,10 @@ const GATEWAY_HINTS: Record<string, Hint> = {
 const GATEWAY_EXAMPLES = {
   "listeners[].tls.certificateRefs[].name": "one",
   "infrastructure.parametersRef": { group: "", kind: "ConfigMap", name: "one" },
+  "tls.frontend.default.validation.caCertificateRefs": [{ group: "", kind: "ConfigMap", name: "one" }],
+  "tls.frontend.perPort[].tls.validation.caCertificateRefs": [{ group: "", kind: "ConfigMap", name: "one" }],
+  "tls.frontend.perPort[].tls": { validation: { caCertificateRefs: [{ group: "", kind: "ConfigMap", name: "two" }] } },
+  "tls.frontend.perPort[].port": 443,
   "listeners[].allowedRoutes.namespaces.selector.matchExpressions[]": { key: "k", operator: "Exists" },
 };
 
@@ -600,6 +610,8 @@ export const CASES: readonly FieldCase[] = [
       ...GATEWAY_HINTS,
       "listeners[].tls": { prepare: tlsListener },
       "listeners[].port": { values: [80, 81] },
+      "tls.frontend": { prepare: tlsListeners },
+      "tls.frontend.perPort[].port": { values: [443, 444] },
     },
     examples: GATEWAY_EXAMPLES,
   },

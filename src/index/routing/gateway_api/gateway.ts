@@ -8,6 +8,7 @@ import { readHostname } from "../hostname.ts";
 import { Fields, Notes } from "../notes.ts";
 import { rootsSecret, secretName, serverSecret } from "../secrets.ts";
 import type { World } from "../world.ts";
+import { clientRootsOf, type ClientValidations, readClientValidations } from "./client_validation.ts";
 import { GATEWAY_GROUP } from "./references.ts";
 
 export interface ParsedGateway {
@@ -25,6 +26,8 @@ export interface ParsedGateway {
   readonly unsupportedAddress: string | undefined;
   /** What is not done, though its own listeners serve as they are meant. */
   readonly without: Notes;
+  /** What its HTTPS listeners ask of clients. */
+  readonly clients: ClientValidations | undefined;
 }
 
 export interface ParsedListener {
@@ -66,7 +69,9 @@ function parse({ metadata, spec }: KubeObject): ParsedGateway {
     "infrastructure",
     "allowedListeners",
     "defaultScope",
+    "tls",
   ]);
+  const tls = fields.object("tls", ["frontend"]), clients = readClientValidations(tls, namespace);
   const addresses = listOf(objectOf(spec).addresses).filter(isObject);
   const type = (one: Record<string, unknown>) => textOf(one.type) || "IPAddress", without = new Notes();
   const guests = fields.object("allowedListeners", ["namespaces"]),
@@ -79,6 +84,7 @@ function parse({ metadata, spec }: KubeObject): ParsedGateway {
   }
   const infrastructure = fields.object("infrastructure", ["labels", "annotations", "parametersRef"]);
   fields.take(
+    tls,
     guests,
     from,
     infrastructure,
@@ -96,6 +102,7 @@ function parse({ metadata, spec }: KubeObject): ParsedGateway {
     ),
     notes,
     broken: fields.bad,
+    clients,
     unsupportedAddress: addresses.map(type).find((one) => one !== "IPAddress" && one !== "Hostname"),
     without,
   };
@@ -208,7 +215,7 @@ export function judgeGateway(object: KubeObject, world: World): GatewayState | u
   if (!controller?.startsWith("istio.io/")) return undefined;
   const gateway = readGateway(object), waypoint = controller !== "istio.io/gateway-controller";
   const listeners = gateway.listeners.map((listener) => {
-    const state = waypoint ? judgeWaypointListener(listener) : judgeListener(gateway, listener, world);
+    const state = waypoint ? judgeWaypointListener(gateway, listener) : judgeListener(gateway, listener, world);
     return gateway.broken && !state.refused
       ? { ...state, refused: { reason: "UnsupportedValue", message: `${gateway.notes}` } }
       : state;
@@ -216,7 +223,7 @@ export function judgeGateway(object: KubeObject, world: World): GatewayState | u
   return { gateway, controller, className, listeners: waypoint ? listeners : withConflicts(listeners) };
 }
 
-function judgeWaypointListener(listener: ParsedListener): ListenerState {
+function judgeWaypointListener({ clients }: ParsedGateway, listener: ParsedListener): ListenerState {
   const good = listener.protocol === "HBONE" && listener.port === 15008;
   const message =
     `Expected a listener with port 15008 and protocol HBONE, found ${listener.protocol} on ${listener.port}`;
@@ -225,7 +232,9 @@ function judgeWaypointListener(listener: ParsedListener): ListenerState {
     kinds: [],
     secrets: [],
     without: [
-      ...listener.routed.map((field) => `${field} is not supported at a waypoint`),
+      ...[...listener.routed, ...clients ? ["tls.frontend"] : []].map((field) =>
+        `${field} is not supported at a waypoint`
+      ),
       ...listener.notes.texts,
     ].join("; "),
     refused: good ? undefined : { reason: "UnsupportedProtocol", message },
@@ -252,14 +261,14 @@ function judgeListener(gateway: ParsedGateway, listener: ParsedListener, world: 
     : undefined;
   const refused = listener.broken ? { reason: "UnsupportedValue", message: `${listener.notes}` } : undefined;
   if (protocol === "HTTP") return { ...state, kinds: allowed, refused, unresolved: badKinds };
-  const tls = certificatesOf(gateway, listener, world);
+  const tls = certificatesOf(gateway, listener, world), clients = clientRootsOf(gateway, listener.port, world);
   return {
     listener,
     kinds: allowed,
-    refused,
-    unresolved: tls.fault ?? badKinds,
+    refused: refused ?? clients?.refused,
+    unresolved: tls.fault ?? clients?.unresolved ?? badKinds,
     secrets: tls.secrets,
-    roots: tls.roots,
+    roots: clients?.roots ?? tls.roots,
   };
 }
 
