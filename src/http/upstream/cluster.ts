@@ -289,6 +289,9 @@ export class Cluster implements HostSetOwner {
     if (old.limits.idleTimeoutMs !== destination.limits.idleTimeoutMs) {
       for (const pool of this.pools) pool.onIdleTimeout();
     }
+    if (old.limits.maxConnectionDurationMs !== destination.limits.maxConnectionDurationMs) {
+      for (const pool of this.pools) pool.onMaxDuration();
+    }
   }
 
   /** The proxy is leaving: connections are not kept any more, and idle ones end. Requests still go through. */

@@ -39,9 +39,18 @@ export class PooledConnection implements ClientConnectionOwner, IdleLink {
     this.remote = carrier.remote;
     this.local = carrier.local;
     this.idleSince = this.since = pool.cluster.reactor.now;
-    const { maxConnectionDurationMs } = pool.cluster.destination.limits;
+    this.age();
+  }
+
+  /** Takes the destination's word for how old it may get. */
+  age(): void {
+    const { reactor, destination } = this.pool.cluster;
+    const { maxConnectionDurationMs } = destination.limits;
+    this.#aging?.cancel();
+    this.#aging = null;
     if (maxConnectionDurationMs === undefined) return;
-    this.#aging = pool.cluster.reactor.setTimer(maxConnectionDurationMs, () => pool.retire(this));
+    const left = Math.max(0, this.since + maxConnectionDurationMs - reactor.now);
+    this.#aging = reactor.setTimer(left, () => this.pool.retire(this));
   }
 
   /** Ends it, being idle, to make room. */
@@ -408,6 +417,11 @@ export class HttpPool {
       this.#sweep = null;
       this.#endIdle();
     });
+  }
+
+  /** Connections may get older, or less old, than before. */
+  onMaxDuration(): void {
+    for (const pooled of this.#all) pooled.age();
   }
 
   /** The idle time-out is another. */

@@ -201,10 +201,12 @@ Deno.test("pool: connections without requests end after the idle time-out", asyn
 Deno.test("pool: a connection that is as old as it may get ends with the requests it has", async () => {
   await withLab(async (parts) => {
     const { clusters, server } = parts;
-    parts.apply(limits({ maxConnectionDurationMs: 80 }));
     server.answer = (path) => path === "/slow" ? null : 200;
     const [slow] = begin(parts, 1, "/slow");
     await send(clusters, NAME);
+    assert.equal(server.openConnections, 2);
+    // For connections that are there, too.
+    parts.apply(limits({ maxConnectionDurationMs: 80 }));
     // The idle one goes; the busy one stays until it is not.
     await eventually(() => assert.equal(server.openConnections, 1));
     server.release();
