@@ -195,6 +195,7 @@ function receivedBy(edges: readonly GraphEdge[]): Received {
 function details({ membership, outOfMesh, pods, workloads }: ApplicationView): string[] {
   const found: string[] = [];
   if (membership === "proxy") found.push("mesh proxy");
+  else if (membership === "system") found.push("system");
   else if (outOfMesh >= pods) found.push("out of mesh");
   else if (outOfMesh > 0) found.push(`${outOfMesh} of ${pods} pods out of mesh`);
   else found.push(membership === "sidecar" ? "sidecar" : "ambient");

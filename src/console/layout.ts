@@ -24,7 +24,7 @@ export interface Layout {
 
 /** Pixels. */
 export const NODE = { width: 176, height: 60 };
-const GAP = { x: 150, y: 34 };
+const GAP = { x: 164, y: 34 };
 const MARGIN = 28;
 /** Space between what talks and what does not. */
 const IDLE_GAP = 46;

@@ -4,8 +4,11 @@ import { LABEL, type Labels, selects } from "../index/labels.ts";
 import type { Objects, PodFacts, PolicyFacts, ServiceFacts } from "./objects.ts";
 import { proxyKind } from "./targets.ts";
 
-/** How a pod takes part in the mesh: `proxy` are the mesh's own gateways and waypoints, `part` workloads with pods of both sorts. */
-export type Membership = "ambient" | "sidecar" | "proxy" | "part" | "out";
+/**
+ * How a pod takes part in the mesh: `proxy` are the mesh's own gateways and waypoints, `system` pods of namespaces that nobody enrols,
+ * `part` workloads with pods of both sorts.
+ */
+export type Membership = "ambient" | "sidecar" | "proxy" | "system" | "part" | "out";
 
 /** A policy that may decide about a workload's traffic. */
 export interface PolicyRef {
@@ -78,7 +81,8 @@ function membershipOf(pod: PodFacts, rootNamespace: string): Membership {
   const kind = proxyKind(pod, rootNamespace);
   if (kind === "waypoint" || kind === "gateway" || kind === "ztunnel") return "proxy";
   if (pod.sidecar) return "sidecar";
-  return pod.captured ? "ambient" : "out";
+  if (pod.captured) return "ambient";
+  return isSystem(pod.namespace, rootNamespace) ? "system" : "out";
 }
 
 /** Namespaces that belong to the cluster or to the mesh, not to its users. */

@@ -6,6 +6,7 @@ const MEMBERSHIP = {
   ambient: "ambient",
   sidecar: "sidecar",
   proxy: "mesh proxy",
+  system: "system",
   part: "partly out of mesh",
   out: "out of mesh",
 };

@@ -163,6 +163,7 @@ export function nodePanel(side, data, node, close, chooseEdge) {
     ambient: "in the mesh (ambient)",
     sidecar: "in the mesh (sidecar)",
     proxy: "one of the mesh's own proxies",
+    system: "part of the cluster, not of the mesh",
     part: "partly out of mesh",
     out: "out of mesh",
     unknown: "not known to the cluster",
