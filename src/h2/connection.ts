@@ -6,46 +6,32 @@ import type { Transport, TransportConsumer } from "../net/transport.ts";
 import { U8 } from "../sys/memory.ts";
 import { Budget } from "./budget.ts";
 import * as h2 from "./constants.ts";
+import type { H2ErrorCode, H2Handler } from "./handler.ts";
 import { fieldOf, type HeaderFields, malformedHeaders } from "./headers.ts";
 import { type FrameSink, H2Input, word } from "./input.ts";
+import { KeepAlive, type KeepAliveOwner } from "./keep_alive.ts";
 import type { H2Options } from "./options.ts";
 import { H2Output } from "./output.ts";
+import { PeerSettings, type SettingProblem, WINDOW_PROBLEM } from "./peer_settings.ts";
+import { ReceiveWindow } from "./receive_window.ts";
+import { SendTurns } from "./send_turns.ts";
 import { H2Stream, type H2StreamHandler } from "./stream.ts";
-
-/** How a connection ended other than in order. */
-export type H2ErrorCode = "h2_protocol" | "h2_goaway" | "h2_ping_timeout" | FlowErrorCode;
-
-/** What the owner of a connection is told. */
-export interface H2Handler {
-  /** Server: a request. Answer with `connection.respond()`; bytes flow once the stream has a partner. */
-  onRequest?(stream: H2Stream, headers: HeaderFields, endStream: boolean): void;
-  /** The peer's first SETTINGS have arrived: the connection is usable. */
-  onReady?(): void;
-  /** The number of streams we may open has changed, or a stream has ended. */
-  onCapacity?(): void;
-  /** Server: a request was refused before anybody saw it: malformed (400, though what is sent is RST_STREAM) or too large (431). */
-  onRefused?(status: number, reason: string): void;
-  /** The peer is going away: open no more streams here. */
-  onGoaway?(code: number): void;
-  /** The connection is over; null after an orderly end. Called once, after every stream has been told. */
-  onClosed?(error: MeshError<H2ErrorCode> | null): void;
-}
+import { StreamTable } from "./stream_table.ts";
 
 /** Wasteful frames (see Budget): the burst a busy honest peer may cause, and what it may cause for ever. */
 const WASTE_BURST = 4000, WASTE_PER_SECOND = 200;
 /** Streams reset by the peer before we answered: each made us work for nothing (CVE-2023-44487). */
 const RESET_BURST = 1000, RESET_PER_SECOND = 100;
-/** Ids of streams that we reset lately, whose last frames may still be under way. */
-const REMEMBERED_RESETS = 128;
 /** How long the final GOAWAY waits for the answer to a PING when draining. */
 const DRAIN_NOTICE_MS = 1000;
 
 /**
  * One HTTP/2 connection, either side, over any {@linkcode Transport} (RFC 9113).
  *
- * What a frame means, and what must be said. Frames are read in input.ts and written in output.ts; bytes of a stream are in stream.ts.
+ * What a frame means, and what must be said. Frames are read in input.ts and written in output.ts; bytes of a stream are in stream.ts, whose turn
+ * it is to send in send_turns.ts.
  */
-export class H2Connection implements TransportConsumer, FrameSink, Runnable {
+export class H2Connection implements TransportConsumer, FrameSink, Runnable, KeepAliveOwner {
   readonly reactor: Reactor;
   readonly transport: Transport;
   readonly role: "client" | "server";
@@ -53,31 +39,22 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   /** What the owner knows about the peer: its identity, say. */
   peer: unknown = null;
   #handler: H2Handler;
-  readonly #streams = new Map<number, H2Stream>();
-  readonly #waiting = new Set<H2Stream>();
+  readonly #streams: StreamTable;
   readonly #waste: Budget;
   readonly #resets: Budget;
-  readonly #recentResets: number[] = [];
+
+  readonly #peerSettings: PeerSettings;
 
   // Output.
   readonly #out: H2Output;
-  /** Bytes of DATA we may still send on the connection. */
-  sendWindow: number = h2.DEFAULT_WINDOW;
-  #peerWindow: number = h2.DEFAULT_WINDOW;
-  #peerStreams = 100;
-  /** Client: the peer takes CONNECT with `:protocol` (RFC 8441). */
-  extendedConnect = false;
-  #nextId: number;
+  readonly #turns: SendTurns;
 
   // Input.
   readonly #in: H2Input;
   #settled = false;
-  #receiveWindow: number;
-  #uncredited = 0;
-  #held = 0;
+  readonly #received: ReceiveWindow;
   #dataStream: H2Stream | null = null;
   #dataEnd = false;
-  #lastPeerId = 0;
 
   // Life.
   #closed = false;
@@ -85,8 +62,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   #goawaySent = false;
   #goawayReceived = false;
   #draining = false;
-  #pingTimer: Timer | null = null;
-  #pingSent = false;
+  readonly #keepAlive: KeepAlive;
   #drainTimer: Timer | null = null;
 
   constructor(
@@ -100,18 +76,18 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     this.transport = transport;
     this.role = role;
     this.options = options;
+    this.#streams = new StreamTable(role);
+    this.#peerSettings = new PeerSettings(role);
     this.#out = new H2Output(reactor, transport, this);
+    this.#turns = new SendTurns(transport, this.#out);
+    this.#received = new ReceiveWindow(options.connectionWindow, this.#out);
     this.#handler = handler;
     this.#in = new H2Input(this, role, options);
     this.#waste = new Budget(WASTE_BURST, WASTE_PER_SECOND, reactor.now);
     this.#resets = new Budget(RESET_BURST, RESET_PER_SECOND, reactor.now);
-    this.#nextId = role === "client" ? 1 : 2;
-    this.#receiveWindow = Math.max(options.connectionWindow, h2.DEFAULT_WINDOW);
     transport.consumer = this;
     this.#begin();
-    if (options.pingIntervalMs > 0) {
-      this.#pingTimer = reactor.setTimer(options.pingIntervalMs, () => this.#onPingTimer());
-    }
+    this.#keepAlive = new KeepAlive(reactor, options, this);
   }
 
   // --- facts
@@ -127,18 +103,23 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
 
   /** Client: streams that may still be opened now. */
   get capacity(): number {
-    if (this.#closed || this.#failed || this.#goawayReceived || this.#draining || this.#nextId > 0x7ffffff0) return 0;
-    return Math.max(0, this.#peerStreams - this.#streams.size);
+    if (this.#closed || this.#failed || this.#goawayReceived || this.#draining || this.#streams.exhausted) return 0;
+    return Math.max(0, this.#peerSettings.maxStreams - this.#streams.size);
   }
 
   /** Streams that the peer lets us have open at once; 100 until it says. */
   get peerMaxStreams(): number {
-    return this.#peerStreams;
+    return this.#peerSettings.maxStreams;
   }
 
   /** Bytes received that nobody has taken yet. */
   get held(): number {
-    return this.#held;
+    return this.#received.held;
+  }
+
+  /** Client: the peer takes CONNECT with `:protocol` (RFC 8441). */
+  get extendedConnect(): boolean {
+    return this.#peerSettings.extendedConnect;
   }
 
   // --- what owners do
@@ -146,10 +127,14 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   /** Client: sends a request; null when there is no capacity. */
   request(headers: HeaderFields, endStream: boolean, handler: H2StreamHandler): H2Stream | null {
     if (this.capacity === 0) return null;
-    const id = this.#nextId;
-    this.#nextId += 2;
-    const stream = new H2Stream(this, id, handler, this.#peerWindow, this.options.streamWindow);
-    this.#streams.set(id, stream);
+    const stream = new H2Stream(
+      this,
+      this.#streams.takeId(),
+      handler,
+      this.#peerSettings.window,
+      this.options.streamWindow,
+    );
+    this.#streams.add(stream);
     this.#sendHeaders(stream, headers, endStream);
     return stream;
   }
@@ -185,7 +170,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
 
   #finalGoaway(): void {
     if (this.#closed) return;
-    this.#sendGoaway(this.#lastPeerId, h2.NO_ERROR);
+    this.#sendGoaway(this.#streams.lastPeerId, h2.NO_ERROR);
     this.#endIfIdle();
   }
 
@@ -197,7 +182,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   /** Ends the connection at once with GOAWAY; open streams fail. */
   close(code: number = h2.NO_ERROR): void {
     if (this.#closed) return;
-    this.#sendGoaway(this.#lastPeerId, code);
+    this.#sendGoaway(this.#streams.lastPeerId, code);
     this.#finish(flowError("closed", "the HTTP/2 connection was closed"));
   }
 
@@ -222,7 +207,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   }
 
   onWritable(): void {
-    this.#resumeWaiting();
+    this.#turns.resume();
   }
 
   onTransportClosed(error: MeshError<FlowErrorCode> | null): void {
@@ -243,17 +228,17 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
 
   onDataFrame(id: number, length: number, payload: number, endStream: boolean): void {
     const stream = this.#streams.get(id) ?? null;
-    if (stream === null && this.#isIdle(id)) return this.#fail(h2.PROTOCOL_ERROR, `DATA on the idle stream ${id}`);
-    if (length > this.#receiveWindow) {
+    if (stream === null && this.#streams.isIdle(id)) {
+      return this.#fail(h2.PROTOCOL_ERROR, `DATA on the idle stream ${id}`);
+    }
+    if (!this.#received.take(length)) {
       return this.#fail(h2.FLOW_CONTROL_ERROR, "DATA exceeds the connection's window");
     }
     if (payload === 0 && !endStream && !this.#spend(1)) return;
-    this.#receiveWindow -= length;
-    this.#uncredited += length;
     this.#dataStream = null;
     this.#dataEnd = endStream;
     if (stream === null) {
-      if (this.#spend(1) && !this.#recentResets.includes(id)) this.sendReset(id, h2.STREAM_CLOSED);
+      if (this.#spend(1) && !this.#streams.wasReset(id)) this.sendReset(id, h2.STREAM_CLOSED);
     } else if (stream.remoteEnded) {
       stream.reset(h2.STREAM_CLOSED);
     } else if (!stream.headersReceived) {
@@ -267,11 +252,11 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
       // Padding is consumed as it comes.
       if (length > payload) {
         stream.held += length - payload;
-        this.#held += length - payload;
+        this.#received.hold(length - payload);
         stream.consumed(length - payload);
       }
     }
-    this.#credit();
+    this.#received.credit();
   }
 
   onDataPayload(at: number, bytes: number): void {
@@ -281,7 +266,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
       stream.expected -= bytes;
       if (stream.expected < 0) return stream.malformed("a body is longer than its Content-Length");
     }
-    this.#held += bytes;
+    this.#received.hold(bytes);
     stream.onData(at, bytes);
   }
 
@@ -308,14 +293,14 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     if (stream) return this.#laterHeaders(stream, fields, endStream, tooLarge);
     if (this.role === "client" || id % 2 === 0) {
       // Otherwise it is the end of a stream that we have reset.
-      if (this.#isIdle(id)) this.#fail(h2.PROTOCOL_ERROR, `HEADERS on the stream ${id}, which we did not open`);
+      if (this.#streams.isIdle(id)) this.#fail(h2.PROTOCOL_ERROR, `HEADERS on the stream ${id}, which we did not open`);
       return;
     }
-    if (id <= this.#lastPeerId) {
-      if (!this.#recentResets.includes(id)) this.#fail(h2.STREAM_CLOSED, `HEADERS on the closed stream ${id}`);
+    if (id <= this.#streams.lastPeerId) {
+      if (!this.#streams.wasReset(id)) this.#fail(h2.STREAM_CLOSED, `HEADERS on the closed stream ${id}`);
       return;
     }
-    this.#lastPeerId = id;
+    this.#streams.lastPeerId = id;
     this.#newRequest(id, fields, endStream, tooLarge);
   }
 
@@ -332,9 +317,9 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
       this.#handler.onRefused?.(400, problem);
       return;
     }
-    const stream = new H2Stream(this, id, null, this.#peerWindow, this.options.streamWindow);
+    const stream = new H2Stream(this, id, null, this.#peerSettings.window, this.options.streamWindow);
     stream.headersReceived = true;
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     if (ended) stream.endsAtOnce();
     this.reactor.wantContinuations();
     if (tooLarge) {
@@ -378,7 +363,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   }
 
   onResetFrame(id: number, code: number): void {
-    if (this.#isIdle(id)) return this.#fail(h2.PROTOCOL_ERROR, `RST_STREAM on the idle stream ${id}`);
+    if (this.#streams.isIdle(id)) return this.#fail(h2.PROTOCOL_ERROR, `RST_STREAM on the idle stream ${id}`);
     const stream = this.#streams.get(id);
     if (!stream) return void this.#spend(1);
     if (this.role === "server" && !stream.headersSent && !this.#resets.spend(1, this.reactor.now)) {
@@ -393,6 +378,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     for (let i = at; i < at + length; i += 6) {
       if (!this.#applySetting((U8[i] << 8) | U8[i + 1], word(i + 2))) return;
     }
+    this.#out.maxFrame = this.#peerSettings.maxFrame;
     this.#out.settingsAck();
     this.#settled = true;
     this.reactor.wantMicrotasks();
@@ -401,49 +387,21 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   }
 
   #applySetting(setting: number, value: number): boolean {
-    switch (setting) {
-      case h2.SETTINGS_HEADER_TABLE_SIZE:
-        this.#out.setHeaderTableSize(value);
-        return true;
-      case h2.SETTINGS_ENABLE_PUSH:
-        if (value > 1 || (value === 1 && this.role === "client")) {
-          return this.#refuse(h2.PROTOCOL_ERROR, "SETTINGS_ENABLE_PUSH");
-        }
-        return true;
-      case h2.SETTINGS_MAX_CONCURRENT_STREAMS:
-        this.#peerStreams = value;
-        return true;
-      case h2.SETTINGS_INITIAL_WINDOW_SIZE: {
-        if (value > h2.MAX_WINDOW) return this.#refuse(h2.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE");
-        const difference = value - this.#peerWindow;
-        this.#peerWindow = value;
-        for (const stream of this.#streams.values()) {
-          stream.sendWindow += difference;
-          if (stream.sendWindow > h2.MAX_WINDOW) {
-            return this.#refuse(h2.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE");
-          }
-        }
-        if (difference > 0) this.#resumeWaiting();
-        return true;
-      }
-      case h2.SETTINGS_MAX_FRAME_SIZE:
-        if (value < h2.DEFAULT_FRAME_SIZE || value > h2.MAX_FRAME_SIZE) {
-          return this.#refuse(h2.PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE");
-        }
-        this.#out.maxFrame = value;
-        return true;
-      case h2.SETTINGS_ENABLE_CONNECT_PROTOCOL:
-        if (value > 1 || (value === 0 && this.extendedConnect)) {
-          return this.#refuse(h2.PROTOCOL_ERROR, "SETTINGS_ENABLE_CONNECT_PROTOCOL");
-        }
-        this.extendedConnect = value === 1;
-        return true;
-      default:
-        return true; // unknown settings are ignored, and the header list size is advice
+    const settings = this.#peerSettings, before = settings.window;
+    const problem = settings.apply(setting, value);
+    if (problem !== undefined) return this.#refuse(problem);
+    if (setting === h2.SETTINGS_HEADER_TABLE_SIZE) this.#out.setHeaderTableSize(value);
+    const difference = settings.window - before;
+    if (difference === 0) return true;
+    for (const stream of this.#streams.values()) {
+      stream.sendWindow += difference;
+      if (stream.sendWindow > h2.MAX_WINDOW) return this.#refuse(WINDOW_PROBLEM);
     }
+    if (difference > 0) this.#turns.resume();
+    return true;
   }
 
-  #refuse(code: number, name: string): false {
+  #refuse({ code, name }: SettingProblem): false {
     this.#fail(code, `a value of ${name} that is not allowed`);
     return false;
   }
@@ -453,9 +411,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
       if (this.#spend(1)) this.#out.ping(at);
       return;
     }
-    if (!this.#pingSent) return;
-    this.#pingSent = false;
-    if (this.#pingTimer) this.reactor.resetTimer(this.#pingTimer, this.options.pingIntervalMs);
+    this.#keepAlive.onAnswer();
   }
 
   onGoawayFrame(last: number, code: number): void {
@@ -475,27 +431,21 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     if (!this.#spend(0.5)) return;
     if (id === 0) {
       if (increment === 0) return this.#fail(h2.PROTOCOL_ERROR, "a WINDOW_UPDATE of nothing");
-      this.sendWindow += increment;
-      if (this.sendWindow > h2.MAX_WINDOW) {
+      this.#turns.window += increment;
+      if (this.#turns.window > h2.MAX_WINDOW) {
         return this.#fail(h2.FLOW_CONTROL_ERROR, "the connection's window overflows");
       }
-      return this.#resumeWaiting();
+      return this.#turns.resume();
     }
     const stream = this.#streams.get(id);
     if (!stream) {
-      if (this.#isIdle(id)) this.#fail(h2.PROTOCOL_ERROR, `WINDOW_UPDATE on the idle stream ${id}`);
+      if (this.#streams.isIdle(id)) this.#fail(h2.PROTOCOL_ERROR, `WINDOW_UPDATE on the idle stream ${id}`);
       return;
     }
     if (increment === 0) return stream.reset(h2.PROTOCOL_ERROR);
     stream.sendWindow += increment;
     if (stream.sendWindow > h2.MAX_WINDOW) return stream.reset(h2.FLOW_CONTROL_ERROR);
-    if (this.#waiting.delete(stream)) stream.onRoom();
-  }
-
-  /** Whether a stream has never been opened. */
-  #isIdle(id: number): boolean {
-    const ours = (id % 2 === 1) === (this.role === "client");
-    return ours ? id >= this.#nextId : id > this.#lastPeerId;
+    this.#turns.onStreamWindow(stream);
   }
 
   #spend(cost: number): boolean {
@@ -508,20 +458,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
 
   /** A stream's partner has taken bytes. */
   onConsumed(bytes: number): void {
-    this.#held -= bytes;
-    this.#credit();
-  }
-
-  /**
-   * The connection's window is credited on receipt, so that one slow stream does not stop the others, for as long as what
-   * we hold altogether stays within it.
-   */
-  #credit(): void {
-    if (this.#uncredited < this.options.connectionWindow >> 2 || this.#held > this.options.connectionWindow) return;
-    const bytes = this.#uncredited;
-    this.#uncredited = 0;
-    this.#receiveWindow += bytes;
-    this.sendWindowUpdate(0, bytes);
+    this.#received.release(bytes);
   }
 
   // --- out
@@ -539,9 +476,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     ];
     if (options.extendedConnect) settings.push([h2.SETTINGS_ENABLE_CONNECT_PROTOCOL, 1]);
     this.#out.settings(settings);
-    if (options.connectionWindow > h2.DEFAULT_WINDOW) {
-      this.sendWindowUpdate(0, options.connectionWindow - h2.DEFAULT_WINDOW);
-    }
+    this.#received.announce();
   }
 
   #sendHeaders(stream: H2Stream, headers: HeaderFields, endStream: boolean): void {
@@ -557,8 +492,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   }
 
   sendReset(id: number, code: number): void {
-    if (this.#recentResets.length >= REMEMBERED_RESETS) this.#recentResets.shift();
-    this.#recentResets.push(id);
+    this.#streams.noteReset(id);
     this.#out.reset(id, code);
   }
 
@@ -572,75 +506,40 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
     this.#out.goaway(last, code);
   }
 
-  #onPingTimer(): void {
-    if (this.#closed) return;
-    if (this.#pingSent) {
-      this.#failed = new MeshError("h2_ping_timeout", `"${this.transport.remote.address}" does not answer a PING`);
-      if (this.role === "server") this.#sendGoaway(this.#lastPeerId, h2.NO_ERROR);
-      this.#out.stage.flush();
-      this.transport.abort();
-      return;
-    }
-    this.#pingSent = true;
+  /** The keep-alive: the connection has been quiet. */
+  sendPing(): void {
     this.#out.ping();
-    this.reactor.resetTimer(this.#pingTimer!, this.options.pingTimeoutMs);
   }
 
-  /** Streams: room for payload, see {@linkcode H2Output.prepareData}; 0 means wait for `onRoom()`. */
+  onPingTimeout(): void {
+    this.#failed = new MeshError("h2_ping_timeout", `"${this.transport.remote.address}" does not answer a PING`);
+    if (this.role === "server") this.#sendGoaway(this.#streams.lastPeerId, h2.NO_ERROR);
+    this.#out.stage.flush();
+    this.transport.abort();
+  }
+
+  /** Streams: see {@linkcode SendTurns.prepare}. */
   prepareData(stream: H2Stream, contiguous = false): number {
-    const window = Math.min(stream.sendWindow, this.sendWindow);
-    if (window > 0 && this.transport.writable) {
-      const room = this.#out.prepareData(stream, window, contiguous);
-      if (room > 0) return room;
-    }
-    this.#waiting.add(stream);
-    return 0;
+    return this.#turns.prepare(stream, contiguous);
   }
 
   /** Streams: `bytes` bytes are where {@linkcode prepareData} said. */
   commitData(stream: H2Stream, bytes: number): void {
-    stream.sendWindow -= bytes;
-    this.sendWindow -= bytes;
     this.#waste.earn(1 + (bytes >> 10));
-    this.#out.commitData(stream, bytes);
+    this.#turns.commit(stream, bytes);
   }
 
   /** Streams: call `onRoom()` when windows and transport allow. */
   waitForRoom(stream: H2Stream): void {
-    this.#waiting.add(stream);
-    if (stream.headersSent && stream.sendWindow > 0 && this.sendWindow > 0 && this.transport.writable) {
-      this.#out.stage.schedule();
-    }
-  }
-
-  /** In turn, until the window is used up: those that have had none are first next time. */
-  #resumeWaiting(): void {
-    const waiting = this.#waiting;
-    let left = waiting.size;
-    for (const stream of waiting) {
-      if (left-- === 0 || this.sendWindow <= 0 || !this.transport.writable) return;
-      waiting.delete(stream);
-      if (!stream.open) continue;
-      if (stream.headersSent) stream.onRoom();
-      else waiting.add(stream);
-    }
+    this.#turns.wait(stream);
   }
 
   /** The reactor: the batch is over. */
   run(): void {
     this.#out.stage.unschedule();
-    if (this.#waiting.size > 0 && this.transport.writable) this.#resumeQueued();
+    this.#turns.resumeQueued();
     this.#out.stage.flush();
     this.#endIfIdle();
-  }
-
-  /** Streams with bytes of their own that were queued while they could have gone out (before HEADERS, say). */
-  #resumeQueued(): void {
-    for (const stream of [...this.#waiting]) {
-      if (stream.queued === 0 || !stream.headersSent || stream.sendWindow <= 0 || this.sendWindow <= 0) continue;
-      this.#waiting.delete(stream);
-      stream.onRoom();
-    }
   }
 
   // --- endings
@@ -648,11 +547,10 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   /** Streams: this one is over. */
   removeStream(stream: H2Stream): void {
     this.#streams.delete(stream.id);
-    this.#waiting.delete(stream);
-    this.#held -= stream.held;
+    this.#turns.forget(stream);
+    this.#received.release(stream.held);
     stream.held = 0;
     if (this.#closed) return;
-    this.#credit();
     this.#handler.onCapacity?.();
     if (this.#streams.size === 0 && (this.#draining || this.#goawayReceived)) {
       this.#out.stage.schedule(); // not here: the caller is still in the middle of the stream's last words
@@ -671,7 +569,7 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
       },
     );
     this.#goawaySent = false;
-    this.#sendGoaway(this.#lastPeerId, code);
+    this.#sendGoaway(this.#streams.lastPeerId, code);
     this.#finish(this.#failed);
   }
 
@@ -686,14 +584,14 @@ export class H2Connection implements TransportConsumer, FrameSink, Runnable {
   #conclude(error: MeshError<H2ErrorCode> | null): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#pingTimer?.cancel();
+    this.#keepAlive.stop();
     this.#drainTimer?.cancel();
     this.#out.stage.close();
     this.#in.stop();
     const reason = flowError("closed", error === null ? "the connection ended" : error.message);
     for (const stream of [...this.#streams.values()]) stream.onConnectionClosed(reason);
     this.#streams.clear();
-    this.#waiting.clear();
+    this.#turns.clear();
     this.reactor.wantMicrotasks();
     this.#handler.onClosed?.(error);
     this.#handler = {};

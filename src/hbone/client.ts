@@ -1,4 +1,5 @@
-import { H2Connection, type H2Handler } from "../h2/connection.ts";
+import { H2Connection } from "../h2/connection.ts";
+import type { H2Handler } from "../h2/handler.ts";
 import { fieldOf } from "../h2/headers.ts";
 import { type H2Options, HBONE_CLIENT_OPTIONS } from "../h2/options.ts";
 import type { H2Stream } from "../h2/stream.ts";

@@ -1,5 +1,6 @@
 import type { MeshError } from "../../core/errors.ts";
-import { H2Connection, type H2ErrorCode, type H2Handler } from "../../h2/connection.ts";
+import { H2Connection } from "../../h2/connection.ts";
+import type { H2ErrorCode, H2Handler } from "../../h2/handler.ts";
 import { CANCEL, PROTOCOL_ERROR, REFUSED_STREAM } from "../../h2/constants.ts";
 import { fieldOf, type HeaderFields } from "../../h2/headers.ts";
 import type { H2Stream, H2StreamHandler } from "../../h2/stream.ts";

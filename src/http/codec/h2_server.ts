@@ -1,6 +1,7 @@
 import type { MeshError } from "../../core/errors.ts";
 import { describeError } from "../../core/errors.ts";
-import { H2Connection, type H2ErrorCode, type H2Handler } from "../../h2/connection.ts";
+import { H2Connection } from "../../h2/connection.ts";
+import type { H2ErrorCode, H2Handler } from "../../h2/handler.ts";
 import { INTERNAL_ERROR, PROTOCOL_ERROR } from "../../h2/constants.ts";
 import type { HeaderFields } from "../../h2/headers.ts";
 import type { H2Stream, H2StreamHandler } from "../../h2/stream.ts";
