@@ -102,7 +102,7 @@ export interface TcpRoute {
 /** A server's private key: never in logs or dumps. Sent only to gateways that may use it. */
 export interface TlsSecret {
   readonly kind: "secret";
-  /** `kubernetes://<namespace>/<name>`. */
+  /** `kubernetes://<namespace>/<name>`; `frontend://<namespace>/<gateway>/<port>` for roots that a Gateway puts together. */
   readonly name: string;
   readonly certificateChain: string;
   readonly privateKey: string;
