@@ -33,6 +33,7 @@ export const RESOURCES = {
   daemonSets: resource("apps/v1", "daemonsets", "DaemonSet"),
   horizontalPodAutoscalers: resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
   podDisruptionBudgets: resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
+  ingresses: resource("networking.k8s.io/v1", "ingresses", "Ingress"),
   leases: resource("coordination.k8s.io/v1", "leases", "Lease"),
   crds: resource("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", false),
   tokenReviews: resource("authentication.k8s.io/v1", "tokenreviews", "TokenReview", false),

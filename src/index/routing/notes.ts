@@ -4,11 +4,12 @@ import { isObject } from "../read.ts";
 /** What was found wrong with an object, with places; bounded. */
 export class Notes {
   readonly texts: string[] = [];
+  #more = 0;
 
   add(text: string): void {
-    const MAX = 8;
+    const MAX = 24;
     if (this.texts.length < MAX) this.texts.push(text);
-    else if (this.texts.length === MAX) this.texts.push("…");
+    else this.texts[MAX] = `… and ${++this.#more} more`;
   }
 
   get size(): number {

@@ -25,6 +25,7 @@ import { DiscoveryServer } from "../../xds/server/server.ts";
 import type { IstiodConfig } from "./config.ts";
 import { DebugPages, debugReader } from "./debug_pages.ts";
 import { monitoringHandler, readinessHandler, type Served, serveHttp } from "./http.ts";
+import { IngressNotice } from "./ingress_notice.ts";
 import { type Informers, newInformers, storesOf } from "./inputs.ts";
 import { L7Control } from "./l7_control.ts";
 import { defaultMeshConfig, type MeshConfig, readMeshConfig } from "./mesh_config.ts";
@@ -176,8 +177,9 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
       fieldSelector: `metadata.name=${config.meshConfigMap}`,
       logger: logger.child("kube"),
     });
-    closers.push(() => meshMap.stop());
-    for (const informer of [meshMap, definitions, ...Object.values(informers)]) informer.start();
+    const ingresses = new IngressNotice(client, logger);
+    closers.push(() => meshMap.stop(), () => ingresses.stop());
+    for (const informer of [meshMap, definitions, ingresses, ...Object.values(informers)]) informer.start();
     const meshText = () => [...meshMap.store.values()][0]?.data?.mesh as string | undefined;
     const configured = until(signal, meshMap.synced).then(() => configure(meshText()));
     configured.catch(() => {});
