@@ -84,11 +84,21 @@ function withProblems(bound: StatusCondition | undefined, problems: readonly str
     : { type: "Reconciled", status: "False", reason: "UnsupportedValue", message: told };
 }
 
-/** Undefined for an entry without an address that the mesh can reach. */
-export function workloadEntryOutputs(object: KubeObject, context: EntryContext): EntryOutputs | undefined {
+/** Without workloads for an entry without an address that the mesh can reach. */
+export function workloadEntryOutputs(object: KubeObject, context: EntryContext): EntryOutputs {
   const { settings, network, bind, policiesOf, waypointsOf, selecting } = context;
   const fields = objectOf(object.spec), address = textOf(fields.address);
-  if (address === "" || address.startsWith("unix:")) return undefined;
+  if (address === "" || address.startsWith("unix:")) {
+    const why = address === "" ? "address is missing, or no text" : `address ${address} is not supported`;
+    const attached = { named: [], services: new Map<string, string[]>(), workloads: new Map<string, string>() };
+    return {
+      infos: [],
+      services: [],
+      workloads: [],
+      attached,
+      condition: withProblems(undefined, [why.slice(0, 300)]),
+    };
+  }
   const labels = workloadEntryLabels(object),
     uid = workloadEntryUid(object, settings),
     found = new Map<string, Port[]>();

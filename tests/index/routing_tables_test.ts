@@ -252,6 +252,14 @@ Deno.test("readRoutingSettings takes what it can, and becomes no laxer for what 
   assert.deepEqual(bad.settings.l7.accessLog, { encoding: "TEXT", format: "" });
   assert.deepEqual(bad.settings.defaultVirtualServiceExportTo, ["."]);
   assert.equal(bad.problems.length, 6, bad.problems.join("\n"));
+  assert.deepEqual(
+    readRoutingSettings({
+      outboundTrafficPolicy: { mode: "REGISTRY_ONLY" },
+      defaultConfig: { concurrency: 2, meshId: "m" },
+      rootNamespace: "istio-system",
+    }).problems,
+    ["outboundTrafficPolicy is not supported", "defaultConfig.concurrency is not supported"],
+  );
   assert.equal(
     readRoutingSettings({ pathNormalization: { normalization: "DEFAULT" } }).settings.l7.pathNormalization,
     "BASE",

@@ -14,6 +14,31 @@ export interface RoutingSettings {
 
 const NORMALIZATIONS: readonly PathNormalization[] = ["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"];
 
+/** Fields that this mesh heeds, here or elsewhere, or that say of Envoy and its sidecars what has no counterpart. */
+const FIELDS: ReadonlySet<string> = new Set([
+  "accessLogEncoding",
+  "accessLogFile",
+  "accessLogFormat",
+  "defaultConfig",
+  "defaultDestinationRuleExportTo",
+  "defaultProviders",
+  "defaultServiceExportTo",
+  "defaultVirtualServiceExportTo",
+  "enablePrometheusMerge",
+  "extensionProviders",
+  "pathNormalization",
+  "rootNamespace",
+  "serviceScopeConfigs",
+  "trustDomain",
+]);
+const PROXY_FIELDS: ReadonlySet<string> = new Set([
+  "discoveryAddress",
+  "gatewayTopology",
+  "meshId",
+  "proxyMetadata",
+  "tracing",
+]);
+
 /** What holds without a mesh configuration. */
 export const DEFAULT_ROUTING_SETTINGS: RoutingSettings = readRoutingSettings({}).settings;
 
@@ -43,6 +68,10 @@ export function readRoutingSettings(
   };
   const proxy = object("defaultConfig", raw.defaultConfig);
   const topology = object("defaultConfig.gatewayTopology", proxy.gatewayTopology);
+  for (const field of Object.keys(raw)) if (!FIELDS.has(field)) problems.push(`${field} is not supported`);
+  for (const field of Object.keys(proxy)) {
+    if (!PROXY_FIELDS.has(field)) problems.push(`defaultConfig.${field} is not supported`);
+  }
   const hops = topology.numTrustedProxies ?? 0;
   if (!isCount(hops)) bad("defaultConfig.gatewayTopology.numTrustedProxies", hops);
 
