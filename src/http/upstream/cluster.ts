@@ -8,6 +8,7 @@ import { Attempt } from "./attempt.ts";
 import type { ClientCodecs } from "./codecs.ts";
 import type { Host } from "./host.ts";
 import { HostSet, type HostSetOwner } from "./host_set.ts";
+import type { IdleBudget } from "./idle.ts";
 import { CircuitBreakers } from "./limits.ts";
 import type { Names } from "./names.ts";
 import { HttpPool } from "./pool.ts";
@@ -33,6 +34,7 @@ export interface ClusterParts {
   readonly codecs: ClientCodecs;
   readonly tunnels: HbonePool;
   readonly names: Names;
+  readonly idleBudget: IdleBudget;
   /** The hosts now come from other services than before. */
   readonly onServices: (cluster: Cluster) => void;
 }
@@ -46,6 +48,7 @@ export class Cluster implements HostSetOwner {
   readonly reactor: Reactor;
   readonly codecs: ClientCodecs;
   readonly tunnels: HbonePool;
+  readonly idleBudget: IdleBudget;
   maxRequestsPerConnection: number;
   /** Connections are not kept without requests. */
   retired = false;
@@ -68,6 +71,7 @@ export class Cluster implements HostSetOwner {
     this.reactor = parts.options.reactor;
     this.codecs = parts.codecs;
     this.tunnels = parts.tunnels;
+    this.idleBudget = parts.idleBudget;
     this.breakers = new CircuitBreakers(destination.limits);
     this.maxRequestsPerConnection = destination.limits.maxRequestsPerConnection ?? 0;
     this.#set = new HostSet(destination, parts.options, parts.names, this);
@@ -230,8 +234,8 @@ export class Cluster implements HostSetOwner {
   waitForRoom(pool: HttpPool): void {
     (this.#blocked ??= new Set()).add(pool);
     if (pool.client === null) return;
-    if (pool.host.pools.idle.endOldest()) return;
-    for (const host of this.hosts) if (host.pools.idle.endOldest()) return;
+    if (pool.host.pools.idle?.endOldest()) return;
+    for (const host of this.hosts) if (host.pools.idle?.endOldest()) return;
   }
 
   /** Nobody waits for a connection in this pool any more. */

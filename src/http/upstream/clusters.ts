@@ -3,6 +3,7 @@ import { HbonePool } from "../../hbone/mod.ts";
 import type { Destination, Workload } from "../../model/mod.ts";
 import { Cluster, type ClusterParts } from "./cluster.ts";
 import { defaultCodecs } from "./default_codecs.ts";
+import { IdleBudget } from "./idle.ts";
 import { Names } from "./names.ts";
 import { statsText } from "./stats.ts";
 import { systemResolver } from "./system_resolver.ts";
@@ -39,6 +40,7 @@ export class Clusters {
       codecs: options.codecs ?? defaultCodecs,
       tunnels: new HbonePool({ reactor, netns, mark, keepalive }),
       names: new Names(resolver, clock, reactor, logger),
+      idleBudget: new IdleBudget(),
       onServices: (cluster) => this.#list(cluster),
     };
     this.#self = options.self?.();

@@ -8,8 +8,8 @@ import type { HttpPool } from "./pool.ts";
 export class HostPools {
   http1: HttpPool | null = null;
   http2: HttpPool | null = null;
-  /** Idle connections of clients' pools. */
-  readonly idle: IdleConnections = new IdleConnections();
+  /** Idle connections of clients' pools; null before there is such a pool. */
+  idle: IdleConnections | null = null;
   #clients1: Map<string, HttpPool> | null = null;
   #clients2: Map<string, HttpPool> | null = null;
 
@@ -33,6 +33,7 @@ export class HostPools {
       else this.http1 = pool;
       return pool;
     }
+    this.idle ??= new IdleConnections(pool.cluster.idleBudget);
     const clients = http2 ? this.#clients2 ??= new Map() : this.#clients1 ??= new Map();
     clients.set(client.address, pool);
     return pool;

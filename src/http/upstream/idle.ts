@@ -4,6 +4,16 @@
  */
 export const MOST_IDLE = 256;
 
+/** The same over all hosts of a proxy, but for one of each host: at some 8 KiB each, a tenth of what a waypoint may use. */
+const MOST_IN_ALL = 8192;
+
+/** Idle connections of all hosts of one proxy. */
+export class IdleBudget {
+  used = 0;
+
+  constructor(readonly most: number = MOST_IN_ALL) {}
+}
+
 /** What is on the list of idle connections. */
 export interface IdleLink {
   /** On the list. */
@@ -14,14 +24,19 @@ export interface IdleLink {
   endIdle(): void;
 }
 
-/** Connections without requests of one host, the one that has been so longest first. One too many ends the first. */
+/**
+ * Connections without requests of one host, the one that has been so longest first. One too many ends the first, be it too many for the
+ * host or for the proxy.
+ */
 export class IdleConnections {
+  readonly #budget: IdleBudget;
   readonly #most: number;
   #first: IdleLink | null = null;
   #last: IdleLink | null = null;
   #size = 0;
 
-  constructor(most: number = MOST_IDLE) {
+  constructor(budget: IdleBudget, most: number = MOST_IDLE) {
+    this.#budget = budget;
     this.#most = most;
   }
 
@@ -38,7 +53,8 @@ export class IdleConnections {
     else this.#last.nextIdle = link;
     this.#last = link;
     this.#size++;
-    if (this.#size > this.#most) this.endOldest();
+    const inAll = ++this.#budget.used;
+    if (this.#size > this.#most || (inAll > this.#budget.most && this.#size > 1)) this.endOldest();
   }
 
   remove(link: IdleLink): void {
@@ -51,6 +67,7 @@ export class IdleConnections {
     else nextIdle.previousIdle = previousIdle;
     link.nextIdle = link.previousIdle = null;
     this.#size--;
+    this.#budget.used--;
   }
 
   /** False when there is none. */

@@ -154,7 +154,7 @@ export class HttpPool {
       }
       const { connection } = pooled;
       const limit = this.cluster.maxRequestsPerConnection;
-      if (pooled.idle) this.host.pools.idle.remove(pooled);
+      if (pooled.idle) this.host.pools.idle!.remove(pooled);
       // One less to give, before anything that the request calls back can look for a connection.
       if (!this.http2) this.#unready(pooled);
       const last = limit > 0 && connection.requests + 1 >= limit;
@@ -360,7 +360,7 @@ export class HttpPool {
       }
       if (this.#sweep === null) this.#idleBegins();
     }
-    if (this.client !== null && pooled.ready && connection.streams === 0) this.host.pools.idle.add(pooled);
+    if (this.client !== null && pooled.ready && connection.streams === 0) this.host.pools.idle!.add(pooled);
   }
 
   /**
@@ -382,7 +382,7 @@ export class HttpPool {
   /** Ends a connection that is idle. */
   endIdle(pooled: PooledConnection): void {
     if (pooled.ready) this.#unready(pooled);
-    if (pooled.idle) this.host.pools.idle.remove(pooled);
+    if (pooled.idle) this.host.pools.idle!.remove(pooled);
     pooled.connection.drain();
   }
 
@@ -398,7 +398,7 @@ export class HttpPool {
   onClosed(pooled: PooledConnection): void {
     if (!this.#all.delete(pooled)) return;
     if (pooled.ready) this.#unready(pooled);
-    if (pooled.idle) this.host.pools.idle.remove(pooled);
+    if (pooled.idle) this.host.pools.idle!.remove(pooled);
     this.#lost();
     if (this.#first !== null) this.#connectAsNeeded();
   }

@@ -137,7 +137,7 @@ for (const [seed, hbone] of [[1, false], [2, false], [30, true]] as const) {
       for (const cluster of kept) assert.equal(cluster.breakers.connections, 0);
       for (const { host } of attempts) {
         assert.equal(host?.connections ?? 0, 0);
-        assert.deepEqual([host?.pools.clients ?? 0, host?.pools.idle.size ?? 0], [0, 0]);
+        assert.deepEqual([host?.pools.clients ?? 0, host?.pools.idle?.size ?? 0], [0, 0]);
       }
       for (const tunnel of tunnels) tunnel.close();
       for (const server of servers) server.close();

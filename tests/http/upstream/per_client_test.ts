@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type HboneRequest, HboneServer } from "../../../src/hbone/mod.ts";
-import { IdleConnections, type IdleLink, MOST_IDLE } from "../../../src/http/upstream/idle.ts";
+import { IdleBudget, IdleConnections, type IdleLink, MOST_IDLE } from "../../../src/http/upstream/idle.ts";
 import type { Destination } from "../../../src/model/mod.ts";
 import { connectTcp, listenTcp, pump, type Reactor } from "../../../src/net/mod.ts";
 import { testMaterial, withReactor } from "../../hbone/support.ts";
@@ -116,7 +116,7 @@ Deno.test("per client: HTTP/2 connections are each client's own, too", async () 
     await Promise.all(all.map((recorder) => recorder.done));
     assert.equal(forwarded.length, 2);
     for (const { paths } of server.connections) assert.equal(new Set(paths).size, 1);
-    assert.equal(host(parts).pools.idle.size, 2);
+    assert.equal(host(parts).pools.idle!.size, 2);
     await send(clusters, NAME, from("10.0.0.2"));
     assert.equal(forwarded.length, 2);
   });
@@ -129,7 +129,7 @@ Deno.test("per client: a pool ends with its last connection, and with a request 
     await Promise.all(["10.0.0.1", "10.0.0.2"].map((ip) => send(clusters, NAME, from(ip))));
     const { pools } = host(parts);
     await eventually(() => assert.equal(pools.clients, 0));
-    assert.equal(pools.idle.size, 0);
+    assert.equal(pools.idle!.size, 0);
     assert.equal(pools.empty, true);
     // Cancelled while it waits for its connection: what is made for it is kept a while, and goes.
     const given = from("10.0.0.3");
@@ -166,7 +166,7 @@ Deno.test("per client: a host keeps so many idle connections for all clients; th
     await eventually(() => assert.equal(server.waiting, 1));
     await send(clusters, NAME, from(ip(1)));
     await Promise.all(Array.from({ length: MOST_IDLE - 2 }, (_, i) => send(clusters, NAME, from(ip(i + 2)))));
-    assert.equal(host(parts).pools.idle.size, MOST_IDLE);
+    assert.equal(host(parts).pools.idle!.size, MOST_IDLE);
     // The first has just been used again: the second goes.
     assert.equal((await send(clusters, NAME, from(ip(0))))[1].reusedConnection, true);
     await send(clusters, NAME, from(ip(MOST_IDLE)));
@@ -312,7 +312,8 @@ class Link implements IdleLink {
 }
 
 Deno.test("idle connections: in order, out of the middle, and no more than allowed", () => {
-  const list = new IdleConnections(3), links = Array.from({ length: 6 }, () => new Link());
+  const budget = new IdleBudget(5), list = new IdleConnections(budget, 3);
+  const links = Array.from({ length: 6 }, () => new Link());
   const [a, b, c, d, e] = links;
   for (const one of [a, b, c, a]) list.add(one);
   assert.equal(list.size, 3);
@@ -330,4 +331,10 @@ Deno.test("idle connections: in order, out of the middle, and no more than allow
   assert.equal(d.ended, true);
   assert.equal(list.endOldest(), false);
   assert.equal(list.size, 0);
+  assert.equal(budget.used, 0);
+  // Too many in all: whoever adds gives up its own oldest, and may always have one.
+  const hosts = Array.from({ length: 4 }, () => new IdleConnections(budget, 3));
+  for (const host of hosts) for (let i = 0; i < 2; i++) host.add(new Link());
+  assert.deepEqual(hosts.map(({ size }) => size), [2, 2, 1, 1]);
+  assert.equal(budget.used, 6);
 });
