@@ -16,6 +16,9 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "permissions-policy": "camera=(), geolocation=(), microphone=()",
 };
 
+/** `kiali.istio-system`, `….svc`, `….svc.cluster.local`; two words alone could be a public domain, but for this namespace. */
+const SERVICE_NAME = /^[a-z0-9-]+\.(istio-system|[a-z0-9-]+\.svc(\.cluster\.local)?)$/;
+
 /**
  * Why a request is refused: `{ status, text }`, or undefined when it may pass. A Host that no user would type is the mark of DNS
  * rebinding, by which a foreign page makes the console's address its own.
@@ -26,19 +29,13 @@ export function refusal(request: Request, hosts: readonly string[]): { status: n
     return { status: 403, text: "asked for by another site" };
   }
   const host = new URL(request.url).hostname.replace(/^\[|\]$/g, "").toLowerCase().replace(/\.$/, "");
-  if (!isOurs(host, hosts)) return { status: 421, text: `not served under this name; CONSOLE_HOSTS allows it` };
+  if (!isOurs(host, hosts)) return { status: 421, text: "not served under this name; CONSOLE_HOSTS allows it" };
   return undefined;
 }
 
 function isOurs(host: string, hosts: readonly string[]): boolean {
   if (hosts.includes("*") || hosts.includes(host)) return true;
   if (host === "localhost" || host.endsWith(".localhost") || canonicalIp(host) !== undefined) return true;
-  // A name without dots, or within a cluster: nobody outside can make browsers believe that it is theirs.
-  return !host.includes(".") || /^[a-z0-9-]+\.[a-z0-9-]+(\.svc(\.cluster\.local)?)?$/.test(host) && isServiceName(host);
-}
-
-/** `kiali.istio-system`, `….svc`, `….svc.cluster.local`; a public domain of two words is none, so two words need a known namespace. */
-function isServiceName(host: string): boolean {
-  const parts = host.split(".");
-  return parts.length > 2 || parts[1] === "istio-system";
+  // A name without dots, or of a Service: nobody outside can make browsers believe that it is theirs.
+  return !host.includes(".") || SERVICE_NAME.test(host);
 }
