@@ -2,22 +2,18 @@
 //
 //   head -> path -> policy -> route -> cors, fault -> destination -> attempt(s) -> answer -> account
 //
-// A state machine driven by the two codecs and by timers; it holds no bytes (but see request_relay.ts) and makes no promise. It is
-// itself the record, the facts that rules look at and the request that clusters take, so that one object is made per request.
+// A state machine driven by the two codecs and by timers; it holds no bytes (but see request_relay.ts) and makes no promise. What
+// is known of the request is in exchange_account.ts, answers of our own are in exchange_answers.ts; both are the same object, which is also the
+// request that clusters take, so that one object is made per request.
 
-import type { IpBits } from "../../core/ip.ts";
-import type { Workload } from "../../model/mod.ts";
-import { type Endpoint, type EndpointMonitor, join, type SocketAddress, type Timer } from "../../net/mod.ts";
-import type { L7ConnectionFacts, L7Decision, L7RequestFacts } from "../../policy/http.ts";
-import { type FieldName, fieldName, type Fields } from "../fields.ts";
+import { type Endpoint, type EndpointMonitor, join, type Timer } from "../../net/mod.ts";
+import { fieldName, type Fields } from "../fields.ts";
 import {
   applyForwarding,
   CorsOutcome,
   drawAbort,
   drawDelay,
   drawShare,
-  GRPC_STATUS,
-  grpcStatusOf,
   httpsLocation,
   httpStatusOf,
   isGrpc,
@@ -25,8 +21,8 @@ import {
   redirectLocation,
   trustedClient,
 } from "../filters/mod.ts";
-import { hostOf, type MatchFacts } from "../match/mod.ts";
-import type { HttpVersion, RequestHead, ResponseHead } from "../message.ts";
+import { hostOf } from "../match/mod.ts";
+import type { ResponseHead } from "../message.ts";
 import type { ServerStream, ServerStreamHandler, StreamError } from "../stream.ts";
 import {
   type Attempt,
@@ -37,28 +33,13 @@ import {
   upstreamFlag,
   type UpstreamRequest,
 } from "../upstream/mod.ts";
-import {
-  chooseDestination,
-  type CompiledDestination,
-  type CompiledForward,
-  type CompiledRoute,
-} from "./compiled_route.ts";
+import { chooseDestination, type CompiledForward, type CompiledRoute } from "./compiled_route.ts";
 import type { Downstream } from "./downstream.ts";
 import type { HttpExchanges } from "./exchanges.ts";
+import { ExchangeAnswers } from "./exchange_answers.ts";
 import { GrpcMeter } from "./grpc_meter.ts";
-import {
-  DATE,
-  grpcReplyFields,
-  LOCATION,
-  OVERLOADED,
-  replyFields,
-  SERVER,
-  SERVER_NAME,
-  upstreamFailureDetails,
-  upstreamFailureText,
-} from "./local_reply.ts";
+import { DATE, OVERLOADED, SERVER, SERVER_NAME, upstreamFailureDetails, upstreamFailureText } from "./local_reply.ts";
 import { Mirrored, NO_BODY } from "./mirror.ts";
-import type { RequestRecord, TraceContext } from "./record.ts";
 import { REPLAY_BYTES, RequestRelay } from "./request_relay.ts";
 import type { CompiledRetry } from "./retry.ts";
 import type { ListenerRuntime } from "./runtime.ts";
@@ -73,46 +54,16 @@ const SET_COOKIE = fieldName("set-cookie");
 
 const NOBODY: readonly Host[] = [];
 
-/** A stream whose answer has begun may be quiet for so long (watches, WebSockets); before that the engine's idle time counts. */
-const ANSWERED_IDLE_FACTOR = 12;
-
-export class Exchange
-  implements
-    ServerStreamHandler,
-    AttemptHandler,
-    UpstreamRequest,
-    EndpointMonitor,
-    MatchFacts,
-    L7RequestFacts,
-    RequestRecord {
+export class Exchange extends ExchangeAnswers
+  implements ServerStreamHandler, AttemptHandler, UpstreamRequest, EndpointMonitor {
   // --- links of the engine's list
   next: Exchange | null = null;
   previous: Exchange | null = null;
 
-  readonly #engine: HttpExchanges;
-  readonly #stream: ServerStream;
-  readonly downstream: Downstream;
-  readonly #runtime: ListenerRuntime | null;
-  readonly head: RequestHead;
-
-  // --- what rules look at
-  path = "";
-  query = "";
-  hostname = "";
-  remoteIp: IpBits | undefined;
-
-  // --- what was decided
-  decision: L7Decision | null = null;
-  #route: CompiledRoute | null = null;
-  #forward: CompiledForward | null = null;
-  #destination: CompiledDestination | null = null;
-  #corsOrigin: string | null = null;
-
   // --- attempts
-  cluster: Cluster | null = null;
+  #forward: CompiledForward | null = null;
   #attempt: Attempt | null = null;
   #attemptStart = 0;
-  attempts = 0;
   tried: Host[] | readonly Host[] = NOBODY;
   hash = -1;
   setCookie: string | null = null;
@@ -123,130 +74,34 @@ export class Exchange
   #relay: RequestRelay | null = null;
   /** The client's body, or the meter that stands for it. */
   #client: Endpoint;
-  #meter: GrpcMeter | null = null;
-  #answered = false;
   #over = false;
   #requestTimer: Timer | null = null;
   #tryTimer: Timer | null = null;
   #waitTimer: Timer | null = null;
 
-  // --- account
-  originalPath = "";
-  responseStatus = 0;
-  responseFields: Fields | null = null;
-  flags = "";
-  details = "";
-  readonly startTime: number;
-  readonly #start: number;
-  durationMs = 0;
-  upstreamMs = -1;
-  upstreamHost: Host | null = null;
-  upstreamLocal: SocketAddress | null = null;
-  upstreamFailure = "";
-  requestId = "";
-  grpc = false;
-  grpcStatus = -1;
-  trace: TraceContext | null = null;
-  #idleBytes = 0;
-  #idleSince: number;
-
   constructor(engine: HttpExchanges, stream: ServerStream, downstream: Downstream, runtime: ListenerRuntime | null) {
-    this.#engine = engine;
-    this.#stream = stream;
-    this.downstream = downstream;
-    this.#runtime = runtime;
-    this.head = stream.request;
+    super(engine, stream, downstream, runtime);
     this.#client = stream.body;
-    this.#start = this.#idleSince = engine.reactor.now;
-    this.startTime = engine.clock.now();
   }
 
-  // --- facts
-
-  get runtime(): ListenerRuntime {
-    return this.#runtime!;
-  }
-  get connection(): L7ConnectionFacts {
-    return this.downstream;
-  }
-  get method(): string {
-    return this.head.method;
-  }
-  get scheme(): string {
-    return this.head.scheme;
-  }
-  get authority(): string {
-    return this.head.authority;
-  }
-  get fields(): Fields {
-    return this.head.fields;
-  }
-  get sourceWorkload(): Workload | undefined {
-    return this.downstream.sourceWorkload;
-  }
-  headerValues(name: string): readonly string[] {
-    switch (name) {
-      case "host":
-      case ":authority":
-        return [this.head.authority];
-      case ":method":
-        return [this.head.method];
-      case ":path":
-        return [this.head.path];
-      case ":scheme":
-        return [this.head.scheme];
-    }
-    return this.head.fields.values(fieldName(name));
-  }
-  /** Bytes of an upgraded protocol are no body: they flow once the backend has agreed. */
-  get bodyEnded(): boolean {
-    return this.#stream.requestEnded || this.head.upgrade !== "";
-  }
-  get downstreamVersion(): HttpVersion {
-    return this.head.version;
-  }
-  get source(): SocketAddress {
-    return this.downstream.peer;
-  }
-  get onBehalfOf(): SocketAddress | null {
-    return this.downstream.onBehalfOf;
-  }
-  get originalDestination(): SocketAddress {
-    return this.downstream.local;
-  }
   get avoidPriorities(): boolean {
     return this.#forward?.retry?.avoidPriorities ?? false;
-  }
-  get routeName(): string {
-    return this.#route === null ? "-" : this.#route.name;
-  }
-  get requestMessages(): number {
-    return this.#meter === null ? 0 : this.#meter.requests.count;
-  }
-  get responseMessages(): number {
-    return this.#meter === null ? 0 : this.#meter.responses.count;
-  }
-  get bytesReceived(): number {
-    return this.#stream.bytesIn;
-  }
-  get bytesSent(): number {
-    return this.#stream.bytesOut;
   }
 
   // --- before any backend
 
   /** @param refusal 404: no listener has the request's host; 421: another than `runtime` has, the client is to ask it (RFC 9110, 15.5.20) */
   start(refusal: 0 | 404 | 421): void {
-    const stream = this.#stream, head = this.head, runtime = this.#runtime;
+    const stream = this.stream, head = this.head, runtime = this.runtimeOrNull;
     stream.handler = this;
     stream.body.monitor = this;
-    this.#engine.add(this);
+    this.engine.add(this);
     this.grpc = isGrpc(head.fields);
     this.hostname = hostOf(head.authority);
-    if (runtime === null || refusal === 404) return this.#noRoute();
-    if (refusal === 421) return this.#reply(421, "", "", "misdirected_request");
+    if (runtime === null || refusal === 404) return this.noRoute();
+    if (refusal === 421) return this.reply(421, "", "", "misdirected_request");
     const target = normalizePath(head.path, runtime.settings.pathNormalization);
-    if (target === undefined) return this.#reply(400, "", "", "path_normalization_failed");
+    if (target === undefined) return this.reply(400, "", "", "path_normalization_failed");
     head.path = target;
     const question = target.indexOf("?");
     this.path = question < 0 ? target : target.slice(0, question);
@@ -255,10 +110,10 @@ export class Exchange
     this.remoteIp = trustedClient(head.fields, this.downstream, trustedProxies);
     this.requestId = applyForwarding(head.fields, this.downstream, trustedProxies);
     const decision = this.decision = runtime.policies.decide(this);
-    if (decision.audited.length > 0 || decision.dryRun.length > 0) this.#engine.observer?.onNoted(this, decision);
-    if (!decision.allowed) return this.#reply(403, "RBAC: access denied", "", decision.detail);
+    if (decision.audited.length > 0 || decision.dryRun.length > 0) this.engine.observer?.onNoted(this, decision);
+    if (!decision.allowed) return this.reply(403, "RBAC: access denied", "", decision.detail);
     if (runtime.config.httpsRedirect && this.downstream.scheme === "http") {
-      return this.#redirect(301, httpsLocation(head.authority, head.path));
+      return this.redirect(301, httpsLocation(head.authority, head.path));
     }
     this.#selectRoute(runtime);
   }
@@ -266,19 +121,19 @@ export class Exchange
   #selectRoute(runtime: ListenerRuntime): void {
     const virtualHost = runtime.hosts.find(this.hostname);
     const index = virtualHost === null ? -1 : virtualHost.table.select(this);
-    if (index < 0) return this.#noRoute();
-    const route = this.#route = virtualHost!.routes[index];
+    if (index < 0) return this.noRoute();
+    const route = this.route = virtualHost!.routes[index];
     if (route.cors !== null) {
       const outcome = route.cors.judge(this.head);
-      if (outcome === CorsOutcome.Preflight || outcome === CorsOutcome.Refused) return this.#preflight(route, outcome);
-      if (outcome === CorsOutcome.Allowed) this.#corsOrigin = this.head.fields.get(ORIGIN)!;
+      if (outcome === CorsOutcome.Preflight || outcome === CorsOutcome.Refused) return this.preflight(route, outcome);
+      if (outcome === CorsOutcome.Allowed) this.corsOrigin = this.head.fields.get(ORIGIN)!;
     }
     const fault = route.route.fault;
     if (fault !== undefined) {
-      const delay = drawDelay(fault, this.#engine.random);
+      const delay = drawDelay(fault, this.engine.random);
       if (delay > 0) {
-        this.#flag("DI");
-        this.#waitTimer = this.#engine.reactor.setTimer(delay, () => {
+        this.flag("DI");
+        this.#waitTimer = this.engine.reactor.setTimer(delay, () => {
           this.#waitTimer = null;
           this.#afterDelay(route);
         });
@@ -290,12 +145,12 @@ export class Exchange
 
   #afterDelay(route: CompiledRoute): void {
     const fault = route.route.fault;
-    const abort = fault === undefined ? null : drawAbort(fault, this.#engine.random);
+    const abort = fault === undefined ? null : drawAbort(fault, this.engine.random);
     if (abort !== null) {
-      this.#flag("FI");
+      this.flag("FI");
       const grpcStatus = abort.grpcStatus ?? -1;
       const status = abort.status ?? (grpcStatus >= 0 ? httpStatusOf(grpcStatus) : 503);
-      return this.#replyWith(status, "fault filter abort", "fault_filter_abort", grpcStatus);
+      return this.replyWith(status, "fault filter abort", "fault_filter_abort", grpcStatus);
     }
     if (route.forward !== null) this.#toBackend(route, route.forward);
     else if (route.redirect !== null) {
@@ -306,60 +161,21 @@ export class Exchange
         path: head.path,
         listenerPort: localPort,
       });
-      this.#redirect(route.redirect.status, location);
-    } else this.#direct(route);
-  }
-
-  #noRoute(): void {
-    this.#reply(404, "", "NR", "route_not_found");
-  }
-
-  #preflight(route: CompiledRoute, outcome: CorsOutcome): void {
-    const fields = replyFields(this.#date(), "");
-    if (outcome === CorsOutcome.Preflight) route.cors!.preflight(this.head, fields);
-    this.details = "cors_response";
-    this.#answer(200, fields, "");
-  }
-
-  #redirect(status: number, location: string): void {
-    const fields = replyFields(this.#date(), "");
-    fields.append(LOCATION, location);
-    this.responseStatus = status;
-    this.#decorate(fields);
-    this.details = "direct_response";
-    this.#answer(status, fields, "");
-  }
-
-  #direct(route: CompiledRoute): void {
-    const direct = route.direct!;
-    const fields = replyFields(this.#date(), direct.text);
-    this.responseStatus = direct.status;
-    this.#decorate(fields);
-    this.details = "direct_response";
-    if (direct.bytes === null) return this.#answer(direct.status, fields, direct.text);
-    const stream = this.#stream, { bytes } = direct;
-    this.#answered = true;
-    this.responseFields = fields;
-    stream.respond(
-      { version: this.head.version, status: direct.status, fields, contentLength: bytes.length },
-      bytes.length === 0,
-    );
-    if (!stream.open || bytes.length === 0 || this.head.method === "HEAD") return;
-    stream.body.write(bytes);
-    stream.body.finish();
+      this.redirect(route.redirect.status, location);
+    } else this.direct(route);
   }
 
   // --- to a backend
 
   #toBackend(route: CompiledRoute, forward: CompiledForward): void {
-    const { head } = this, engine = this.#engine;
+    const { head } = this, engine = this.engine;
     const destination = forward.totalWeight === 0 ? null : chooseDestination(forward, engine.random);
-    if (destination === null) return this.#reply(500, "", "", "direct_response");
-    if (destination.invalid !== 0) return this.#reply(destination.invalid, "", "", "direct_response");
+    if (destination === null) return this.reply(500, "", "", "direct_response");
+    if (destination.invalid !== 0) return this.reply(destination.invalid, "", "", "direct_response");
     const cluster = engine.clusters.get(destination.name);
-    if (cluster === undefined) return this.#reply(503, "", "NC", "cluster_not_found");
+    if (cluster === undefined) return this.reply(503, "", "NC", "cluster_not_found");
     this.#forward = forward;
-    this.#destination = destination;
+    this.destination = destination;
     this.cluster = cluster;
     destination.requestHeaders?.applyToRequest(head, this);
     route.requestHeaders?.applyToRequest(head, this);
@@ -378,7 +194,7 @@ export class Exchange
       const expected = perTry > 0 && (timeoutMs === 0 || perTry < timeoutMs) ? perTry : timeoutMs;
       head.fields.set(EXPECTED_TIMEOUT, String(expected));
     }
-    if (this.grpc && engine.observer !== null) this.#client = this.#meter = new GrpcMeter(this.#stream.body);
+    if (this.grpc && engine.observer !== null) this.#client = this.meter = new GrpcMeter(this.stream.body);
     this.trace = engine.observer === null ? null : engine.observer.trace(head);
     if (timeoutMs > 0) {
       this.#requestTimer = engine.reactor.setTimer(timeoutMs, () => {
@@ -387,17 +203,17 @@ export class Exchange
       });
     }
     this.#begin(cluster);
-    if (forward.mirrors.length > 0 && !this.#over && this.#stream.requestEnded) this.#mirror(null);
+    if (forward.mirrors.length > 0 && !this.#over && this.stream.requestEnded) this.#mirror(null);
   }
 
   #begin(cluster: Cluster): void {
     this.attempts++;
     this.head.fields.set(ATTEMPT_COUNT, this.attempts === 1 ? "1" : String(this.attempts));
-    this.#attemptStart = this.#engine.reactor.now;
+    this.#attemptStart = this.engine.reactor.now;
     const attempt = this.#attempt = cluster.attempt(this, this);
     const perTry = this.#forward!.retry === null ? 0 : this.#forward!.retry.perTryTimeoutMs;
     if (perTry > 0) {
-      this.#tryTimer = this.#engine.reactor.setTimer(perTry, () => {
+      this.#tryTimer = this.engine.reactor.setTimer(perTry, () => {
         this.#tryTimer = null;
         this.#onTryTimeout();
       });
@@ -441,7 +257,7 @@ export class Exchange
   }
 
   #mirror(relay: RequestRelay | null): void {
-    const engine = this.#engine;
+    const engine = this.engine;
     for (const { destination, millionths } of this.#forward!.mirrors) {
       if (!drawShare(millionths, engine.random)) continue;
       const cluster = engine.clusters.get(destination);
@@ -455,7 +271,7 @@ export class Exchange
 
   onInformational(attempt: Attempt, status: number, fields: Fields): void {
     // The codec itself says 100 when the body is wanted.
-    if (attempt === this.#attempt && status !== 100 && !this.#answered) this.#stream.inform(status, fields);
+    if (attempt === this.#attempt && status !== 100 && !this.answered) this.stream.inform(status, fields);
   }
 
   onResponse(attempt: Attempt, response: ResponseHead, ended: boolean): void {
@@ -469,21 +285,21 @@ export class Exchange
       }
       this.#flagExhausted(retry);
     }
-    const now = this.#engine.reactor.now;
-    this.#answered = true;
+    const now = this.engine.reactor.now;
+    this.answered = true;
     this.upstreamMs = now - this.#attemptStart;
     this.details = "via_upstream";
     const { fields } = response;
     fields.set(SERVER, SERVER_NAME);
-    if (!fields.has(DATE)) fields.append(DATE, this.#date());
+    if (!fields.has(DATE)) fields.append(DATE, this.date());
     fields.set(SERVICE_TIME, String(Math.round(this.upstreamMs)));
     if (this.setCookie !== null) fields.append(SET_COOKIE, this.setCookie);
     const { status } = response;
     this.responseStatus = status;
-    this.#decorate(fields);
+    this.decorate(fields);
     this.responseFields = fields;
-    if (this.grpc) this.#noteGrpcStatus(fields);
-    const stream = this.#stream;
+    if (this.grpc) this.noteGrpcStatus(fields);
+    const stream = this.stream;
     // What was agreed on may go on for days. (The codecs say 101 for HTTP/2's extended CONNECT, too.)
     if (status === 101) this.#cancelRequestTimer();
     stream.respond(response, ended);
@@ -506,24 +322,18 @@ export class Exchange
 
   onTrailers(attempt: Attempt, trailers: Fields): void {
     if (attempt !== this.#attempt) return;
-    if (this.grpc) this.#noteGrpcStatus(trailers);
-    this.#stream.sendTrailers(trailers);
-  }
-
-  #noteGrpcStatus(fields: Fields): void {
-    const text = fields.get(GRPC_STATUS);
-    // Numbers that gRPC does not have are "unknown" to it, and would be series without end to metrics.
-    if (text !== undefined && text !== "") this.grpcStatus = /^(\d|1[0-6])$/.test(text) ? Number(text) : 2;
+    if (this.grpc) this.noteGrpcStatus(trailers);
+    this.stream.sendTrailers(trailers);
   }
 
   onFinished(subject: Attempt | ServerStream): void {
-    if (subject !== this.#stream) return;
+    if (subject !== this.stream) return;
     // The client has the whole answer, so the backend is at its end, too, and its stream is about to say so. To give it up would cost the
     // connection: HTTP/2 tells of this end while the backend's is still being passed on.
     const attempt = this.#attempt;
     this.#attempt = null;
-    if (attempt !== null && !attempt.over) this.#engine.linger(attempt);
-    this.#finish();
+    if (attempt !== null && !attempt.over) this.engine.linger(attempt);
+    this.finish();
   }
 
   onFailed(attempt: Attempt, error: UpstreamError): void {
@@ -532,7 +342,7 @@ export class Exchange
     const { code } = error;
     this.upstreamFailure = error.message;
     if (attempt.host !== null) this.upstreamHost = attempt.host;
-    if (this.#answered) {
+    if (this.answered) {
       return this.#breakOff(upstreamFlag(code) === "UR" ? "UR" : "UC", upstreamFailureDetails(code, true));
     }
     const retry = this.#forward!.retry;
@@ -541,11 +351,11 @@ export class Exchange
     if (!wanted && this.#mayRepeatStale(attempt, code)) return this.#again();
     if (wanted) this.#flagExhausted(retry);
     this.#attempt = null;
-    this.#flag(upstreamFlag(code));
+    this.flag(upstreamFlag(code));
     const retried = this.attempts > 1;
     this.details = upstreamFailureDetails(code, false);
     const status = code === "protocol_error" ? 502 : 503;
-    this.#replyWith(
+    this.replyWith(
       status,
       upstreamFailureText(code, retried),
       this.details,
@@ -556,7 +366,7 @@ export class Exchange
 
   #onTryTimeout(): void {
     const attempt = this.#attempt;
-    if (attempt === null || this.#answered || this.#over) return;
+    if (attempt === null || this.answered || this.#over) return;
     attempt.cancel(true);
     this.#endTry();
     this.upstreamHost = attempt.host;
@@ -566,34 +376,24 @@ export class Exchange
       this.#flagExhausted(retry);
     }
     this.#attempt = null;
-    this.#reply(504, "upstream request timeout", "UT", "upstream_per_try_timeout");
+    this.reply(504, "upstream request timeout", "UT", "upstream_per_try_timeout");
   }
 
   #onTimeout(details: string): void {
     if (this.#over) return;
     this.#dropAttempt(true);
-    if (this.#answered) return this.#breakOff("UT", details);
-    this.#reply(504, "upstream request timeout", "UT", details);
+    if (this.answered) return this.#breakOff("UT", details);
+    this.reply(504, "upstream request timeout", "UT", details);
   }
 
   /** The engine: no byte has moved for too long. */
   onIdle(): void {
     if (this.#over) return;
     this.#dropAttempt(true);
-    if (this.#answered) return this.#breakOff("SI", "stream_idle_timeout");
+    if (this.answered) return this.#breakOff("SI", "stream_idle_timeout");
     // 408 tells a client that has not sent everything to try again (Envoy does the same).
-    const complete = this.#stream.requestEnded || this.#relay?.ended === true;
-    this.#reply(complete ? 504 : 408, "stream timeout", "SI", "stream_idle_timeout");
-  }
-
-  idleFor(now: number): number {
-    const moved = this.#stream.bytesIn + this.#stream.bytesOut + this.attempts;
-    if (moved !== this.#idleBytes) {
-      this.#idleBytes = moved;
-      this.#idleSince = now;
-    }
-    const quiet = now - this.#idleSince;
-    return this.#answered ? quiet / ANSWERED_IDLE_FACTOR : quiet;
+    const complete = this.stream.requestEnded || this.#relay?.ended === true;
+    this.reply(complete ? 504 : 408, "stream timeout", "SI", "stream_idle_timeout");
   }
 
   // --- again
@@ -605,16 +405,16 @@ export class Exchange
 
   /** An attempt that deserved another one was the last of several that were allowed. */
   #flagExhausted(retry: CompiledRetry): void {
-    if (retry.retries > 0 && this.attempts > retry.retries) this.#flag("URX", true);
+    if (retry.retries > 0 && this.attempts > retry.retries) this.flag("URX", true);
   }
 
   get #replayable(): boolean {
-    return this.#stream.requestEnded || !this.#bodyAttached || (this.#relay !== null && !this.#relay.overflowed);
+    return this.stream.requestEnded || !this.#bodyAttached || (this.#relay !== null && !this.#relay.overflowed);
   }
 
   #acquireRetry(): boolean {
     this.#holdsRetry = this.cluster!.acquireRetry();
-    if (!this.#holdsRetry) this.#flag("UO");
+    if (!this.#holdsRetry) this.flag("UO");
     return this.#holdsRetry;
   }
 
@@ -634,10 +434,10 @@ export class Exchange
       if (this.tried === NOBODY) this.tried = [host];
       else (this.tried as Host[]).push(host);
     }
-    const wait = this.#forward!.retry!.wait(this.attempts, this.#engine.random);
+    const wait = this.#forward!.retry!.wait(this.attempts, this.engine.random);
     this.#relay?.detach();
     this.#attempt = null;
-    this.#waitTimer = this.#engine.reactor.setTimer(wait, () => {
+    this.#waitTimer = this.engine.reactor.setTimer(wait, () => {
       this.#waitTimer = null;
       if (!this.#over) this.#begin(this.cluster!);
     });
@@ -662,68 +462,13 @@ export class Exchange
     }
   }
 
-  // --- answers of our own
-
-  /** @param flag Envoy's response flag; "" for none */
-  #reply(status: number, body: string, flag: string, details: string): void {
-    if (flag !== "") this.#flag(flag);
-    this.#replyWith(status, body, details, -1);
-  }
-
-  #replyWith(status: number, body: string, details: string, grpcStatus: number, extra?: FieldName): void {
-    this.details = details;
-    this.#attempt = null;
-    let fields: Fields;
-    if (this.grpc) {
-      fields = grpcReplyFields(this.#date(), status, grpcStatus, body);
-      this.grpcStatus = grpcStatus >= 0 ? grpcStatus : grpcStatusOf(status);
-    } else fields = replyFields(this.#date(), body);
-    if (extra !== undefined) fields.append(extra, "true");
-    this.responseStatus = this.grpc ? 200 : status;
-    this.#decorate(fields);
-    this.#answer(this.grpc ? 200 : status, fields, this.grpc ? "" : body);
-  }
-
-  /** The response's changes by route and destination, and CORS. */
-  #decorate(fields: Fields): void {
-    this.#destination?.responseHeaders?.apply(fields, this);
-    const route = this.#route;
-    if (route === null) return;
-    route.responseHeaders?.apply(fields, this);
-    if (this.#corsOrigin !== null) route.cors!.decorate(this.#corsOrigin, fields);
-  }
-
-  #answer(status: number, fields: Fields, body: string): void {
-    const stream = this.#stream;
-    this.#answered = true;
-    this.responseStatus = status;
-    this.responseFields = fields;
-    this.#cancelRequestTimer();
-    this.#relay?.release();
-    this.#relay = null;
-    this.#meter?.release();
-    stream.body.partner = null;
-    if (stream.open) stream.reply(status, fields, body);
-    else this.#finish();
-  }
-
   /** The answer cannot be completed: the client must notice. */
   #breakOff(flag: string, details: string): void {
-    this.#flag(flag);
+    this.flag(flag);
     this.details = details;
     this.#attempt = null;
-    if (this.#stream.open) this.#stream.reset();
-    this.#finish();
-  }
-
-  #date(): string {
-    return this.#engine.date.text(this.#engine.clock.now());
-  }
-
-  #flag(flag: string, first = false): void {
-    if (flag === "-" || flag === "") return;
-    if (this.flags === "") this.flags = flag;
-    else this.flags = first ? `${flag},${this.flags}` : `${this.flags},${flag}`;
+    if (this.stream.open) this.stream.reset();
+    this.finish();
   }
 
   // --- endings
@@ -732,19 +477,19 @@ export class Exchange
     if (this.#over) return;
     this.#dropAttempt(false);
     const peers = error.code === "protocol_error";
-    this.#flag(peers ? "DPE" : "DC");
-    if (!this.#answered || this.details === "via_upstream") {
+    this.flag(peers ? "DPE" : "DC");
+    if (!this.answered || this.details === "via_upstream") {
       this.details = peers ? "downstream_protocol_error" : "downstream_remote_disconnect";
     }
-    this.#finish();
+    this.finish();
   }
 
   /** The proxy ends. */
   giveUp(): void {
     if (this.#over) return;
     this.#dropAttempt(false);
-    if (this.#stream.open) this.#stream.reset();
-    this.#finish();
+    if (this.stream.open) this.stream.reset();
+    this.finish();
   }
 
   /** What becomes of either body is told by its stream. */
@@ -760,20 +505,28 @@ export class Exchange
     attempt?.cancel(timedOut);
   }
 
+  protected override leaveBackend(): void {
+    this.#attempt = null;
+    this.#cancelRequestTimer();
+    this.#relay?.release();
+    this.#relay = null;
+    this.meter?.release();
+  }
+
   #cancelRequestTimer(): void {
     this.#requestTimer?.cancel();
     this.#requestTimer = null;
   }
 
-  #finish(): void {
+  protected override finish(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#engine.remove(this);
+    this.engine.remove(this);
     this.#cancelRequestTimer();
     if (this.#attempt !== null || this.#waitTimer !== null || this.#holdsRetry) this.#dropAttempt(false);
     this.#relay?.release();
     this.#relay = null;
-    this.durationMs = this.#engine.reactor.now - this.#start;
-    if (this.#runtime !== null) this.#engine.observer?.onRequest(this);
+    this.stopClock();
+    if (this.runtimeOrNull !== null) this.engine.observer?.onRequest(this);
   }
 }
