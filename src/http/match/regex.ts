@@ -65,6 +65,29 @@ class Re2Matcher implements WholeTextMatcher {
  * @returns undefined when the expression is not valid
  */
 export function compileRegex(pattern: string): WholeTextMatcher | undefined {
+  const known = compiled.get(pattern);
+  if (known) return known;
+  const matcher = compileAnew(pattern);
+  if (matcher) {
+    characters += pattern.length;
+    if (compiled.size >= MAX_COMPILED || characters > MAX_CHARACTERS) {
+      compiled.clear();
+      characters = pattern.length;
+    }
+    compiled.set(pattern, matcher);
+  }
+  return matcher;
+}
+
+/**
+ * What was compiled lately: a change of one route brings all routes of its host anew, and an expression takes 0.1 ms and more. Matchers hold
+ * no state, but some 10 KB, so that not many are kept.
+ */
+const compiled = new Map<string, WholeTextMatcher>();
+const MAX_COMPILED = 2_000, MAX_CHARACTERS = 256 * 1024;
+let characters = 0;
+
+function compileAnew(pattern: string): WholeTextMatcher | undefined {
   const literal = literalShape(pattern);
   if (literal) return literal;
   try {

@@ -327,6 +327,15 @@ Deno.test("regex: nothing that could take more than linear time is given to a ba
   }
 });
 
+Deno.test("regex: the same expression is compiled once, and of many the latest are remembered", () => {
+  const first = compileRegex("/(a+)+remembered");
+  assert.equal(compileRegex("/(a+)+remembered"), first);
+  for (let i = 0; i < 2_001; i++) compileRegex(`/x${i}`);
+  const again = compileRegex("/(a+)+remembered");
+  assert.notEqual(again, first);
+  assert.ok(again!.matches("/aaremembered"));
+});
+
 Deno.test("regex: replacements name groups as RE2 does", () => {
   assert.equal(compileReplacer("^/v(\\d+)/(.*)$", "/\\2/ver\\1")!.replace("/v12/a/b"), "/a/b/ver12");
   assert.equal(compileReplacer("o", "$1\\\\")!.replace("foo"), "f$1\\$1\\");
