@@ -71,12 +71,14 @@ class Ztunnel implements PodHandler {
   refuse = false;
   readonly stop = new AbortController();
   done: Promise<void> = Promise.resolve();
-  add(uid: string, info: PodInfo, netns: number): Promise<void> {
+  /** Looks around when a pod is handed over. */
+  onAdd: (() => Promise<void>) | undefined;
+  async add(uid: string, info: PodInfo, netns: number): Promise<void> {
     libc.close(netns);
-    if (this.refuse) return Promise.reject(new Error("no room"));
+    if (this.refuse) throw new Error("no room");
+    await this.onAdd?.();
     this.pods.add(uid);
     this.log.push(`add ${info.namespace}/${info.name}/${info.serviceAccount}`);
-    return Promise.resolve();
   }
   remove(uid: string): void {
     this.pods.delete(uid);
@@ -228,6 +230,36 @@ scenario("rules stay, quietly, while a proxied connection lives, and a pod may c
   zt.close();
   app.close();
   await reactor.stop();
+});
+
+scenario(
+  "ztunnel listens before the first connection of a pod that runs is redirected, and after that of one that starts",
+  async (s) => {
+    const agent = await s.start(), ztunnel = s.ztunnel(), redirected: boolean[] = [];
+    const pod = await s.pod("a");
+    ztunnel.onAdd = async () => void redirected.push(await hasRedirect(pod.path, "nftables"));
+    const running = s.cluster.pod("shop/a")!;
+    s.cluster.put({ ...running, metadata: { ...running.metadata, labels: AMBIENT } });
+    await eventually(() => assert.equal(s.cluster.annotation("shop/a"), "enabled"));
+    assert.equal(await hasRedirect(pod.path, "nftables"), true);
+    const other = await s.pod("b");
+    ztunnel.onAdd = async () => void redirected.push(await hasRedirect(other.path, "nftables"));
+    const starting = s.cluster.pod("shop/b")!;
+    const labelled = { ...starting, metadata: { ...starting.metadata, labels: AMBIENT } };
+    assert.equal(await agent.pluginAdd(labelled, other.path, [other.ip]), true);
+    assert.deepEqual(redirected, [false, true]);
+  },
+);
+
+scenario("rules that cannot be written leave nothing behind, in ztunnel neither", async (s) => {
+  const agent = await s.start(), ztunnel = s.ztunnel();
+  await s.pod("a");
+  await eventually(() => assert.equal(agent.ztunnels, 1));
+  const running = s.cluster.pod("shop/a")!;
+  // No network namespace: neither ztunnel nor nft can do anything with it.
+  await assert.rejects(agent.captures.join(running, "/proc/self/ns/uts"));
+  assert.equal(agent.captures.get("uid-a"), undefined);
+  assert.equal(ztunnel.pods.size, 0);
 });
 
 scenario("without ztunnel a pod is pending, and enabled once it comes", async (s) => {

@@ -196,7 +196,7 @@ export class CniAgent {
       if (ips.length === 0 || pod.metadata.deletionTimestamp) return "done";
       const { path } = await this.#options.finder.find(pod.metadata.uid);
       this.#uidOf.set(key, pod.metadata.uid);
-      const accepted = await this.captures.add(pod, path);
+      const accepted = await this.captures.join(pod, path);
       this.#count("add");
       this.#options.logger.info("pod joins the mesh", { pod: key, ztunnel: accepted });
       return await this.#annotate(pod, accepted);

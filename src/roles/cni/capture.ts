@@ -44,9 +44,9 @@ const PROXIED_PORTS = new Set([15001, 15006, 15008]);
 export class Captures {
   readonly #parts: CaptureParts;
   readonly #captured = new Map<string, Captured>();
-  /** Pods that have left, whose proxied connections live on. */
   /** The last step of leaving, while it runs: a pod that joins again waits for it. */
   readonly #cleaning = new Map<string, Promise<void>>();
+  /** Pods that have left, whose proxied connections live on. */
   readonly #draining = new Map<string, { netns: Netns; timer: ReturnType<typeof setTimeout> }>();
 
   constructor(parts: CaptureParts) {
@@ -76,7 +76,7 @@ export class Captures {
   }
 
   /**
-   * Rules first, then ztunnel: from the first rule on nothing leaves the pod unprotected.
+   * A pod that starts: rules first, then ztunnel, so that nothing ever leaves it unprotected.
    *
    * @param netnsPath where the pod's namespace is now; it is opened, and held while the pod is captured
    * @param ips as the network plugin says them, when the API does not know them yet
@@ -84,22 +84,47 @@ export class Captures {
    * @throws MeshError `redirect_failed`, `system`: nothing is left behind
    */
   async add(pod: AgentPod, netnsPath: string, ips: readonly string[] = podIps(pod)): Promise<boolean> {
-    const { uid } = pod.metadata;
-    const netns = openNetns(netnsPath);
+    const captured = await this.#open(pod, netnsPath, ips);
     try {
-      this.#stopDraining(uid)?.close();
-      await this.#cleaning.get(uid);
-      await this.#apply(pod, netns);
+      await this.#apply(pod, captured.netns!);
     } catch (thrown) {
-      netns.close();
+      captured.netns!.close();
       throw thrown;
     }
-    const old = this.#captured.get(uid);
-    const captured: Captured = { uid, info: infoOf(pod), netns, ips, accepted: false };
+    await this.#keep(captured);
+    return await this.offer(captured);
+  }
+
+  /**
+   * A pod that runs joins. Its connections were plain until now: it is ztunnel that goes first where there is one, so that the first
+   * connection that is redirected finds it listening. Otherwise as {@linkcode add}.
+   */
+  async join(pod: AgentPod, netnsPath: string): Promise<boolean> {
+    const captured = await this.#open(pod, netnsPath, podIps(pod)), { uid, netns } = captured;
+    // Before it is offered: a ztunnel that connects meanwhile has to hear of it too.
+    await this.#keep(captured);
+    const offered = await this.offer(captured);
+    try {
+      await this.#apply(pod, netns!);
+    } catch (thrown) {
+      await this.forget(uid);
+      throw thrown;
+    }
+    return offered || captured.accepted || await this.offer(captured);
+  }
+
+  async #open(pod: AgentPod, netnsPath: string, ips: readonly string[]): Promise<Captured> {
+    const { uid } = pod.metadata, netns = openNetns(netnsPath);
+    this.#stopDraining(uid)?.close();
+    await this.#cleaning.get(uid);
+    return { uid, info: infoOf(pod), netns, ips, accepted: false };
+  }
+
+  async #keep(captured: Captured): Promise<void> {
+    const { uid, ips } = captured, old = this.#captured.get(uid);
     this.#captured.set(uid, captured);
     old?.netns?.close();
     await this.#probes(uid, ips);
-    return await this.offer(captured);
   }
 
   /** Hands a captured pod to ztunnel; false when there is none, or when it refused. */
