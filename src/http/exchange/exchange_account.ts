@@ -1,6 +1,6 @@
 // What is known of one request: what rules look at, what was decided, and what is told of it in the end.
 
-import type { IpBits } from "../../core/ip.ts";
+import { formatIp, type IpBits } from "../../core/ip.ts";
 import type { Workload } from "../../model/mod.ts";
 import type { SocketAddress } from "../../net/mod.ts";
 import type { L7ConnectionFacts, L7Decision, L7RequestFacts } from "../../policy/http.ts";
@@ -122,8 +122,11 @@ export abstract class ExchangeAccount implements MatchFacts, L7RequestFacts, Req
   get downstreamVersion(): HttpVersion {
     return this.head.version;
   }
+  /** Behind trusted proxies the client that they name. */
   get source(): SocketAddress {
-    return this.downstream.peer;
+    const { remoteIp, downstream } = this;
+    if (remoteIp === undefined || remoteIp === downstream.peerIp) return downstream.peer;
+    return { address: formatIp(remoteIp), port: 0 };
   }
   get onBehalfOf(): SocketAddress | null {
     return this.downstream.onBehalfOf;

@@ -347,3 +347,30 @@ Deno.test("routing: trace headers are passed on, and continued where tracing is 
     );
   });
 });
+
+Deno.test("routing: a hash of the source address goes by the client that a trusted proxy names", async () => {
+  await withBackend(() => new Response("one"), async (one) => {
+    await withBackend(() => new Response("two"), async (two) => {
+      const hash = { on: { kind: "sourceIp" }, algorithm: "MAGLEV", size: 101 } as const;
+      await withLab({
+        resources: [virtualHost([route(forward(["web"]))]), settings({ trustedProxies: 1 })],
+        destinations: [destination("web", [one, two], { loadBalancer: { policy: "CONSISTENT_HASH", hash } })],
+        downstream: { use: "gateway" },
+      }, async (lab) => {
+        const ask = async (client: string) => bodyOf(await get(lab.port, "/", { "x-forwarded-for": client }));
+        const clients = Array.from({ length: 12 }, (_, i) => `203.0.113.${i}`);
+        const first = await Promise.all(clients.map(ask)), second = await Promise.all(clients.map(ask));
+        assert.deepEqual(first, second);
+        assert.deepEqual([...new Set(first)].sort(), ["one", "two"]);
+        // What somebody put before the proxy's word changes nothing.
+        assert.deepEqual(await Promise.all(clients.map((client) => ask(`10.0.0.1, ${client}`))), first);
+        lab.apply([settings({ trustedProxies: 0 })]);
+        assert.equal(
+          new Set(await Promise.all(clients.map(ask))).size,
+          1,
+          "nobody is trusted: all come from one address",
+        );
+      });
+    });
+  });
+});
