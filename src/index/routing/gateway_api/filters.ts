@@ -60,6 +60,10 @@ export function readFilters(owner: Fields, allowed: readonly string[], namespace
       owner.take(filter);
       continue;
     }
+    // Newer definitions refuse settings of another type; older ones leave that to a webhook.
+    for (const other of [...Object.values(FIELD), "extensionRef", "externalAuth"]) {
+      if (other !== field && filter.has(other)) filter.unsupported(`${other} beside type ${type}`);
+    }
     const body = (known: readonly string[]) => {
       const fields = filter.object(field, known);
       if (!filter.has(field)) fields.wrong("", undefined);

@@ -135,6 +135,9 @@ function parseRule(
     rule.bad = true;
     notes.add(`${rule.at("filters")}: ReplacePrefixMatch needs matches of type PathPrefix`);
   }
+  if (filters.redirect && rule.list("backendRefs").length > 0) {
+    rule.without("backendRefs", "RequestRedirect answers the requests");
+  }
   const timeouts = grpc ? undefined : rule.object("timeouts", ["request", "backendRequest"]);
   const timeoutMs = timeouts?.duration("request"), perTryMs = timeouts?.duration("backendRequest");
   const retry = grpc ? undefined : readRetry(rule, perTryMs);
