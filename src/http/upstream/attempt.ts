@@ -4,7 +4,8 @@ import type { ResponseHead } from "../message.ts";
 import type { ClientStream, ClientStreamHandler, StreamError } from "../stream.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Host } from "./host.ts";
-import type { HttpPool, PooledConnection } from "./pool.ts";
+import type { HttpPool } from "./pool.ts";
+import type { PooledConnection } from "./pooled_connection.ts";
 import { type AttemptHandler, type UpstreamError, upstreamError, type UpstreamRequest } from "./types.ts";
 
 /** Where an attempt stands. */

@@ -1,12 +1,12 @@
 import type { SocketAddress } from "../../net/mod.ts";
 import type { Timer } from "../../net/timers.ts";
-import type { ClientConnection, ClientConnectionOwner, StreamError } from "../stream.ts";
+import type { ClientConnection } from "../stream.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Carrier } from "./codecs.ts";
 import { connectHost, type Connecting } from "./connector.ts";
 import type { Host } from "./host.ts";
-import type { IdleLink } from "./idle.ts";
+import { PooledConnection } from "./pooled_connection.ts";
 import { type UpstreamError, upstreamError } from "./types.ts";
 
 /** Requests that one connection being made is counted on for, with HTTP/2, before another is begun. */
@@ -14,59 +14,6 @@ const H2_STREAMS_EXPECTED = 100;
 
 /** How soon a refused request is offered to a young HTTP/2 connection again, and how long a connection counts as young. */
 const OFFER_AGAIN_MS = 20, YOUNG_MS = 500;
-
-/** A connection of a pool, and what the pool knows about it. */
-export class PooledConnection implements ClientConnectionOwner, IdleLink {
-  readonly pool: HttpPool;
-  readonly connection: ClientConnection;
-  readonly remote: SocketAddress;
-  readonly local: SocketAddress;
-  /** On the pool's stack of connections that take requests. */
-  ready = false;
-  // Links among the host's idle connections that belong to one client each.
-  idle = false;
-  nextIdle: IdleLink | null = null;
-  previousIdle: IdleLink | null = null;
-  /** Since when it has had no request; on the reactor's clock. */
-  idleSince: number;
-  readonly since: number;
-  /** Ends its use when it has been used for so long as the destination allows. */
-  #aging: Timer | null = null;
-
-  constructor(pool: HttpPool, connection: ClientConnection, carrier: Carrier) {
-    this.pool = pool;
-    this.connection = connection;
-    this.remote = carrier.remote;
-    this.local = carrier.local;
-    this.idleSince = this.since = pool.cluster.reactor.now;
-    this.age();
-  }
-
-  /** Takes the destination's word for how old it may get. */
-  age(): void {
-    const { reactor, destination } = this.pool.cluster;
-    const { maxConnectionDurationMs } = destination.limits;
-    this.#aging?.cancel();
-    this.#aging = null;
-    if (maxConnectionDurationMs === undefined) return;
-    const left = Math.max(0, this.since + maxConnectionDurationMs - reactor.now);
-    this.#aging = reactor.setTimer(left, () => this.pool.retire(this));
-  }
-
-  /** Ends it, being idle, to make room. */
-  endIdle(): void {
-    this.pool.endIdle(this);
-  }
-
-  onCapacity(_connection: ClientConnection): void {
-    this.pool.onCapacity(this);
-  }
-
-  onClosed(_connection: ClientConnection, _error: StreamError | null): void {
-    this.#aging?.cancel();
-    this.pool.onClosed(this);
-  }
-}
 
 /**
  * Connections of one HTTP version to one host. HTTP/1.1 connections that are free lie on a stack, so that the warmest is used and
@@ -397,6 +344,7 @@ export class HttpPool {
 
   onClosed(pooled: PooledConnection): void {
     if (!this.#all.delete(pooled)) return;
+    pooled.forget();
     if (pooled.ready) this.#unready(pooled);
     if (pooled.idle) this.host.pools.idle!.remove(pooled);
     this.#lost();
