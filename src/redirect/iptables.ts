@@ -6,6 +6,7 @@ const NOT_OURS = `-m mark ! --mark ${hex(MARK)}/${hex(MARK_MASK)}`;
 
 /** Only a connection's first packet is redirected, see nft.ts. */
 const TCP = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN";
+const REMEMBER = `${OURS} -j CONNMARK --set-xmark ${hex(CONNMARK)}/${hex(MARK_MASK)}`;
 const RESTORE =
   `-m connmark --mark ${hex(CONNMARK)}/${hex(MARK_MASK)} -j CONNMARK --restore-mark --nfmask 0xffffffff ` +
   "--ctmask 0xffffffff";
@@ -17,7 +18,7 @@ export function renderIptables(options: RedirectOptions, family: 4 | 6): string 
   const P = "-A ISTIO_PRERT", O = "-A ISTIO_OUTPUT";
 
   const mangle = [
-    `${P} ${OURS} -j CONNMARK --set-xmark ${hex(CONNMARK)}/${hex(MARK_MASK)}`,
+    `${P} ${REMEMBER}`,
     `${O} ${RESTORE}`,
   ];
 
@@ -68,8 +69,8 @@ function section(table: string, rules: string[]): string {
 }
 
 /**
- * Shell that takes away whatever of the rules is there. `command` is `iptables` or `ip6tables`. With `drain` the mark on
- * the application's replies stays, for redirected connections that live on.
+ * Shell that takes away whatever of the rules is there. `command` is `iptables` or `ip6tables`. With `drain` the
+ * marks stay by which the application's replies find ztunnel, for connections that live on.
  */
 export function renderIptablesRemoval(command: string, drain = false): string {
   const lines = [
@@ -83,6 +84,8 @@ export function renderIptablesRemoval(command: string, drain = false): string {
     lines.push(
       `  if [ $table = mangle ]; then ipt mangle -N ISTIO_OUTPUT; ipt mangle -A ISTIO_OUTPUT ${RESTORE}; fi`,
       "  if [ $table = mangle ]; then ipt mangle -A OUTPUT -j ISTIO_OUTPUT; fi",
+      `  if [ $table = mangle ]; then ipt mangle -N ISTIO_PRERT; ipt mangle -A ISTIO_PRERT ${REMEMBER}; fi`,
+      "  if [ $table = mangle ]; then ipt mangle -A PREROUTING -j ISTIO_PRERT; fi",
     );
   }
   return [...lines, "done 2>/dev/null", ""].join("\n");

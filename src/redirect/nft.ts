@@ -10,6 +10,7 @@ const NOT_OURS = `meta mark & ${hex(MARK_MASK)} != ${hex(MARK)}`;
  * tracking sees of a connection older than the rules is redirected too, which resets it.
  */
 const SYN = "tcp flags & (fin | syn | rst | ack) == syn";
+const REMEMBER = `${OURS} ct mark set ct mark & ${hex(0xffffffff - MARK_MASK)} | ${hex(CONNMARK)}`;
 const RESTORE = `ct mark & ${hex(MARK_MASK)} == ${hex(CONNMARK)} meta mark set ct mark`;
 
 interface Family {
@@ -76,7 +77,6 @@ function hooks(
 
 /** One transaction for `nft -f -` that sets up (or replaces) all of a pod's rules. */
 export function renderNft(options: RedirectOptions): string {
-  const keep = hex(0xffffffff - MARK_MASK);
   const nat = table(
     TABLES[0],
     hooks(
@@ -89,7 +89,7 @@ export function renderNft(options: RedirectOptions): string {
     hooks(
       {
         type: "type filter hook prerouting priority -150; policy accept;",
-        rules: [`${OURS} ct mark set ct mark & ${keep} | ${hex(CONNMARK)}`],
+        rules: [REMEMBER],
       },
       {
         // "route" so that the packet is routed again with its new mark.
@@ -118,7 +118,7 @@ export function renderNft(options: RedirectOptions): string {
 
 /**
  * What stays while connections that were redirected live on: the hooks (without any NAT chain the kernel would stop
- * translating them) and the mark on the application's replies.
+ * translating them) and the marks by which the application's replies find ztunnel, which serves peers until they have heard.
  */
 export function renderNftDrain(): string {
   const nothing = (type: string, hook: string, priority: number) => ({
@@ -127,8 +127,9 @@ export function renderNftDrain(): string {
     rules: [],
   });
   const nat = table(TABLES[0], [nothing("nat", "prerouting", -100), nothing("nat", "output", -100)]);
+  const remember = { ...nothing("filter", "prerouting", -150), rules: [REMEMBER] };
   const restore = { ...nothing("route", "output", -150), rules: [RESTORE] };
-  return renderNftRemoval() + nat + table(TABLES[1], [restore]);
+  return renderNftRemoval() + nat + table(TABLES[1], [remember, restore]);
 }
 
 /** Removes the rules, present or not: a table is made (a no-op where it exists) and then deleted, in one transaction. */

@@ -40,6 +40,17 @@ const DRAIN_CHECK_MS = 5_000;
 /** ztunnel's ports in a pod: a socket with one of them is a proxied connection. */
 const PROXIED_PORTS = new Set([15001, 15006, 15008]);
 
+/** How long peers may take to hear that a pod has left: until then ztunnel serves in it what they send by HBONE. */
+const PEERS_HEAR_MS = 2_000;
+
+/** A pod that has left. */
+interface Draining {
+  readonly netns: Netns;
+  timer: ReturnType<typeof setTimeout>;
+  /** Whether ztunnel knows it. */
+  told: boolean;
+}
+
 /** The steps by which a pod joins and leaves; what to do when is the agent's decision. */
 export class Captures {
   readonly #parts: CaptureParts;
@@ -47,7 +58,7 @@ export class Captures {
   /** The last step of leaving, while it runs: a pod that joins again waits for it. */
   readonly #cleaning = new Map<string, Promise<void>>();
   /** Pods that have left, whose proxied connections live on. */
-  readonly #draining = new Map<string, { netns: Netns; timer: ReturnType<typeof setTimeout> }>();
+  readonly #draining = new Map<string, Draining>();
 
   constructor(parts: CaptureParts) {
     this.#parts = parts;
@@ -115,7 +126,7 @@ export class Captures {
 
   async #open(pod: AgentPod, netnsPath: string, ips: readonly string[]): Promise<Captured> {
     const { uid } = pod.metadata, netns = openNetns(netnsPath);
-    this.#stopDraining(uid)?.close();
+    this.#stopDraining(uid)?.netns.close();
     await this.#cleaning.get(uid);
     return { uid, info: infoOf(pod), netns, ips, accepted: false };
   }
@@ -154,13 +165,13 @@ export class Captures {
 
   /** The pod has ended: only ztunnel needs to know. */
   async forget(uid: string): Promise<void> {
-    const captured = this.#captured.get(uid);
-    this.#stopDraining(uid)?.close();
-    if (!captured) return;
+    const captured = this.#captured.get(uid), draining = this.#stopDraining(uid);
+    draining?.netns.close();
+    if (!captured && draining?.told !== false) return;
     this.#captured.delete(uid);
     await this.#parts.probes?.remove(uid).catch((thrown) => this.#complain("remove a probe address", thrown));
     await this.#parts.zds()?.remove(uid);
-    captured.netns?.close();
+    captured?.netns?.close();
   }
 
   /**
@@ -175,8 +186,8 @@ export class Captures {
     await probes?.remove(uid).catch((thrown) => this.#complain("remove a probe address", thrown));
     if (netns) await drainRedirect(pathOf(netns), firewall);
     this.#captured.delete(uid);
-    await zds()?.remove(uid);
     if (netns) this.#drain(uid, netns);
+    else await zds()?.remove(uid);
   }
 
   /** Undoes everything in every pod: the mesh is being uninstalled. Failures are logged. */
@@ -194,8 +205,9 @@ export class Captures {
         }
       }),
     );
-    for (const { netns } of this.#draining.values()) {
+    for (const [uid, { netns, told }] of this.#draining) {
       await removeRedirect(pathOf(netns), firewall).catch((thrown) => this.#complain("remove redirection", thrown));
+      if (!told) await zds()?.remove(uid);
     }
     return removed;
   }
@@ -203,7 +215,7 @@ export class Captures {
   /** Lets go of every descriptor; what is in the pods stays. */
   async close(): Promise<void> {
     await Promise.all(this.#cleaning.values());
-    for (const uid of [...this.#draining.keys()]) this.#stopDraining(uid)?.close();
+    for (const uid of [...this.#draining.keys()]) this.#stopDraining(uid)?.netns.close();
     for (const { netns } of this.#captured.values()) netns?.close();
     this.#captured.clear();
   }
@@ -245,10 +257,15 @@ export class Captures {
   }
 
   #drain(uid: string, netns: Netns): void {
-    this.#stopDraining(uid)?.close();
+    this.#stopDraining(uid)?.netns.close();
+    const entry: Draining = { netns, told: false, timer: setTimeout(() => tell(), PEERS_HEAR_MS) };
+    const tell = () => {
+      entry.told = true;
+      void this.#parts.zds()?.remove(uid);
+      // ztunnel closes its listeners right after the removal; a first look may come soon.
+      entry.timer = setTimeout(check, 1000);
+    };
     const check = () => {
-      const entry = this.#draining.get(uid);
-      if (!entry) return;
       if (hasProxiedSockets(netns)) {
         entry.timer = setTimeout(check, DRAIN_CHECK_MS);
         return;
@@ -262,17 +279,16 @@ export class Captures {
         });
       this.#cleaning.set(uid, cleaning);
     };
-    // ztunnel closes its listeners right after the removal; a first look may come soon.
-    this.#draining.set(uid, { netns, timer: setTimeout(check, 1000) });
+    this.#draining.set(uid, entry);
   }
 
-  /** The namespace of a pod that was draining, which the caller closes or keeps. */
-  #stopDraining(uid: string): Netns | undefined {
+  /** A pod that was draining, whose namespace the caller closes or keeps. */
+  #stopDraining(uid: string): Draining | undefined {
     const entry = this.#draining.get(uid);
     if (!entry) return undefined;
     clearTimeout(entry.timer);
     this.#draining.delete(uid);
-    return entry.netns;
+    return entry;
   }
 
   #complain(what: string, thrown: unknown): void {

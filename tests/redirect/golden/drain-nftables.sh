@@ -14,6 +14,10 @@ table inet istio-ambient-nat {
   }
 }
 table inet istio-ambient-mangle {
+  chain prerouting {
+    type filter hook prerouting priority -150; policy accept;
+    meta mark & 0xfff == 0x539 ct mark set ct mark & 0xfffff000 | 0x111
+  }
   chain output {
     type route hook output priority -150; policy accept;
     ct mark & 0xfff == 0x111 meta mark set ct mark
