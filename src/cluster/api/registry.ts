@@ -37,7 +37,10 @@ export class TypeRegistry {
     if (this.#types.delete(key)) this.generation++;
   }
 
-  /** Groups in the order discovery lists them, each with its served versions, the preferred one first. */
+  /**
+   * Groups in the order discovery lists them, each with its served versions, the preferred one first. Custom groups come last, by name, as
+   * in Kubernetes, whatever came first: `kubectl get gateway` means that of the Gateway API.
+   */
   groups(): { group: string; versions: string[]; types: ResourceType[] }[] {
     const groups = new Map<string, { versions: Set<string>; types: ResourceType[] }>();
     for (const type of this.#types.values()) {
@@ -46,7 +49,12 @@ export class TypeRegistry {
       entry.types.push(type);
       for (const version of type.versions) if (version.served) entry.versions.add(version.name);
     }
-    return [...groups].map(([group, { versions, types }]) => ({
+    const custom = ({ types }: { types: ResourceType[] }) => types.every(({ crd }) => crd !== undefined);
+    const order = [...groups].sort(([a, one], [b, other]) => {
+      if (!custom(one) || !custom(other)) return Number(custom(one)) - Number(custom(other));
+      return a < b ? -1 : 1;
+    });
+    return order.map(([group, { versions, types }]) => ({
       group,
       versions: [...versions].sort(compareVersions),
       types,

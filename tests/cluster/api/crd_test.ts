@@ -324,3 +324,25 @@ Deno.test("watch() of a type that is to come starts with it", async () => {
   assert.deepEqual(seen, ["ADDED w"]);
   stop();
 });
+
+Deno.test("custom groups are discovered by name, whatever came first", async () => {
+  await using test = await TestServer.start();
+  for (const group of ["networking.example.io", "gateway.example.io"]) {
+    const name = `widgets.${group}`;
+    test.api.create(CRDS, { ...definition({}, { group }), metadata: { name } });
+    await eventually(
+      () =>
+        test.api.get(CRDS, undefined, name)!.status?.conditions?.some((one: any) =>
+          one.type === "Established" && one.status === "True"
+        ),
+      `${name} to be established`,
+    );
+  }
+  const { body } = await test.call("GET", "/apis");
+  const names: string[] = body.groups.map(({ name }: { name: string }) => name);
+  assert.deepEqual(names.filter((name) => name.endsWith("example.io")), [
+    "gateway.example.io",
+    "networking.example.io",
+  ]);
+  assert.ok(names.indexOf("apps") < names.indexOf("gateway.example.io"));
+});
