@@ -10,12 +10,24 @@ export function selfCommand(args: readonly string[] = []): string[] {
   return [Deno.execPath(), "run", "--allow-all", "--no-prompt", "--quiet", "--no-check", entry, ...args];
 }
 
+/** What this user calls ambientd, and `ambientd ctl`; undefined where the plain name will do. */
+export interface TypedNames {
+  readonly ambientd: string | undefined;
+  readonly ctl: string | undefined;
+}
+
+function typedNames(): TypedNames {
+  const ambientd = Deno.env.get("AMBIENTD_NAME");
+  return { ambientd, ctl: Deno.env.get("AMBIENTD_CTL_NAME") ?? (ambientd && `${ambientd} ctl`) };
+}
+
 /**
- * A text with the commands of ambientd in it as this user types them: `./scripts/ambientd up` where that script was called. A command
- * stands at the start, in backquotes or after `&&`.
+ * A text with the commands of ambientd in it as this user types them: `./scripts/ambientd up` where that script was called, `istioctl install`
+ * where `bin/istioctl` was. A command stands at the start, in backquotes or after `&&`; one of `ambientd ctl` anywhere.
  */
-export function asTyped(text: string, name: string | undefined = Deno.env.get("AMBIENTD_NAME")): string {
-  return name ? text.replace(/(?<=^|`|&& )ambientd (?=-|[a-z])/g, () => `${name} `) : text;
+export function asTyped(text: string, { ambientd, ctl }: TypedNames = typedNames()): string {
+  const typed = ctl ? text.replace(/(?<![\w/.-])ambientd ctl(?![\w-])/g, () => ctl) : text;
+  return ambientd ? typed.replace(/(?<=^|`|&& )ambientd (?=-|[a-z])/g, () => `${ambientd} `) : typed;
 }
 
 /** Root of the checkout, or the folder of the bundle, that this code was loaded from; without a trailing slash. */

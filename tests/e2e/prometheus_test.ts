@@ -78,7 +78,7 @@ Deno.test({
     const config = await Deno.readTextFile(new URL("prometheus.yaml", ADDONS));
     // As shipped but for patience.
     await cluster.apply(config.replace("scrape_interval: 15s", "scrape_interval: 1s").replace("out: 10s", "out: 1s"));
-    await cluster.applyFile("manifests/samples/bookinfo/gateway-api/bookinfo-gateway.yaml");
+    await cluster.applyFile("samples/bookinfo/gateway-api/bookinfo-gateway.yaml");
     await cluster.apply(WAYPOINT);
     await cluster.label("default", { "istio.io/use-waypoint": "waypoint" });
     const server = await cluster.until(async () => {

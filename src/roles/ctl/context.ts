@@ -1,4 +1,5 @@
 import { describeError } from "../../core/errors.ts";
+import { asTyped } from "../../core/self.ts";
 import { CommandError } from "../../core/usage.ts";
 import { type Palette, palette, wantsColor } from "../../core/terminal.ts";
 import type { EnvLookup } from "../../core/config.ts";
@@ -113,7 +114,7 @@ export class CtlContext {
   }
 
   warn(text: string): void {
-    this.streams.err(text + "\n");
+    this.streams.err(asTyped(text) + "\n");
   }
 
   /** Namespace of the command: `-n`, else the context's, else `default`. */

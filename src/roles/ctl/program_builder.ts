@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseDurationMs } from "../../core/duration.ts";
+import { asTyped } from "../../core/self.ts";
 import { UsageError } from "../../core/usage.ts";
 import { CtlContext, type GlobalFlags, type Streams } from "./context.ts";
 
@@ -63,8 +64,8 @@ export class ProgramBuilder {
     return command
       .exitOverride()
       .configureOutput({
-        writeOut: this.#streams.out,
-        writeErr: this.#streams.err,
+        writeOut: (text) => this.#streams.out(asTyped(text)),
+        writeErr: (text) => this.#streams.err(asTyped(text)),
         outputError: (text, write) => write(text.replace(/^error: /, "Error: ")),
       })
       .configureHelp({ showGlobalOptions: true })

@@ -72,7 +72,7 @@ export const ENROLMENT: readonly TourStep[] = [
   },
   {
     title: "Deploy Bookinfo, sleep and notsleep",
-    command: "kubectl apply -f manifests/samples/bookinfo/platform/kube/bookinfo.yaml  # and sleep/*.yaml",
+    command: "kubectl apply -f samples/bookinfo/platform/kube/bookinfo.yaml  # and sleep/*.yaml",
     async run(tour) {
       await applySamples(tour.client, tour.signal);
       await waitForSamples(tour.client, () => {}, 90_000, tour.signal);

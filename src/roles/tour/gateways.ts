@@ -43,7 +43,7 @@ async function pages(
 export const GATEWAYS: readonly TourStep[] = [
   {
     title: "A Gateway of the Gateway API gets a proxy and an address of its own",
-    command: "kubectl apply -f manifests/samples/bookinfo/gateway-api/bookinfo-gateway.yaml",
+    command: "kubectl apply -f samples/bookinfo/gateway-api/bookinfo-gateway.yaml",
     async run(tour) {
       await apply(tour, sample("bookinfo/gateway-api/bookinfo-gateway.yaml"));
       const address = await eventually(tour, READY_MS, async () => {
@@ -60,7 +60,7 @@ export const GATEWAYS: readonly TourStep[] = [
   {
     title: "The classic ingress gateway serves the same page by Istio's API",
     command: "ambientd ctl install … --set components.ingressGateways[0].enabled=true && " +
-      "kubectl apply -f manifests/samples/bookinfo/networking/bookinfo-gateway.yaml",
+      "kubectl apply -f samples/bookinfo/networking/bookinfo-gateway.yaml",
     async run(tour) {
       const gateway = "components.ingressGateways[0]";
       const sets = ["profile=ambient", `${gateway}.enabled=true`, `${gateway}.name=istio-ingressgateway`];

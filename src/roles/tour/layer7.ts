@@ -62,7 +62,7 @@ export const LAYER7: readonly TourStep[] = [
   },
   {
     title: "sleep may read the page but not delete it; others may do neither",
-    command: "kubectl apply -f manifests/samples/policies/productpage-viewer-l7.yaml",
+    command: "kubectl apply -f samples/policies/productpage-viewer-l7.yaml",
     async run(tour) {
       await apply(tour, parseManifest(SAMPLE_POLICIES["productpage-viewer-l7"], "default"));
       const line = await eventually(tour, TAKES_EFFECT_MS, () => denied(tour, "sleep", "DELETE"));
@@ -71,7 +71,7 @@ export const LAYER7: readonly TourStep[] = [
   },
   {
     title: "One request in ten goes to the second version of reviews",
-    command: "kubectl apply -f manifests/samples/bookinfo/gateway-api/route-reviews-90-10.yaml",
+    command: "kubectl apply -f samples/bookinfo/gateway-api/route-reviews-90-10.yaml",
     async run(tour) {
       await apply(tour, sample("bookinfo/platform/kube/bookinfo-versions.yaml"));
       await apply(tour, sample("bookinfo/gateway-api/route-reviews-90-10.yaml"));

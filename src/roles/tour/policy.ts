@@ -42,7 +42,7 @@ async function refused(tour: TourContext, app: string, namespace = "default"): P
 export const POLICY: readonly TourStep[] = [
   {
     title: "Only sleep may call the product page",
-    command: "kubectl apply -f manifests/samples/policies/productpage-viewer.yaml",
+    command: "kubectl apply -f samples/policies/productpage-viewer.yaml",
     async run(tour) {
       tour.notes.set("denied since", new Date());
       await apply(tour, policy("productpage-viewer"));
@@ -86,7 +86,7 @@ export const POLICY: readonly TourStep[] = [
   },
   {
     title: "Without the policy everybody may call again",
-    command: "kubectl delete -f manifests/samples/policies/productpage-viewer.yaml",
+    command: "kubectl delete -f samples/policies/productpage-viewer.yaml",
     async run(tour) {
       await remove(tour, "productpage-viewer");
       return [await eventually(tour, POLICY_TAKES_EFFECT_MS, () => served(tour, "notsleep"))];
@@ -94,7 +94,7 @@ export const POLICY: readonly TourStep[] = [
   },
   {
     title: "Callers from outside the mesh are served, until mutual TLS is demanded",
-    command: "kubectl apply -f manifests/samples/policies/strict-mtls.yaml",
+    command: "kubectl apply -f samples/policies/strict-mtls.yaml",
     async run(tour) {
       await apply(tour, [
         { apiVersion: "v1", kind: "Namespace", metadata: { name: OUTSIDE } },

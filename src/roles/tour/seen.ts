@@ -36,8 +36,7 @@ const short = (node: string): string => node.replace(/^\w+:default\//, "").repla
 export const SEEN: readonly TourStep[] = [
   {
     title: "The graph shows who talks to whom, by mutual TLS, and who is refused",
-    command:
-      "kubectl apply -f manifests/samples/addons/kiali.yaml && kubectl port-forward svc/kiali 20001:20001 -n istio-system",
+    command: "kubectl apply -f samples/addons/kiali.yaml && kubectl port-forward svc/kiali 20001:20001 -n istio-system",
     async run(tour) {
       const objects = addon();
       await apply(tour, objects);

@@ -89,7 +89,7 @@ function suggestions(apps: ReadonlySet<string>, kubeconfig: string): [command: s
 
 /** The path of a sample from where the user is. */
 function sample(name: string): string {
-  return `${Deno.cwd() === CHECKOUT ? "" : `${CHECKOUT}/`}manifests/samples/${name}`;
+  return `${Deno.cwd() === CHECKOUT ? "" : `${CHECKOUT}/`}samples/${name}`;
 }
 
 function onPath(program: string): boolean {

@@ -88,7 +88,7 @@ export const azureInternalGateway: Journey = async (shell, releases) => {
   await shell.type(`istioctl pc rootca-compare ${pod} deploy/istio-ingressgateway -n istio-system`, /identical ROOTCA/);
 
   // The cloud's probe is answered; the ports that it would forward to are closed.
-  await shell.type("kubectl apply -f manifests/samples/sleep/sleep.yaml");
+  await shell.type("kubectl apply -f samples/sleep/sleep.yaml");
   await shell.type("kubectl wait --for=condition=Available deployment/sleep --timeout=60s");
   const status = (url: string) =>
     `kubectl exec deploy/sleep -- curl -s -m 5 -o /dev/null -w '%{http_code}' ${url}; echo " exit $?"`;

@@ -150,7 +150,7 @@ async function cleanUp(shell: UserShell, gateway: string, definitions: Definitio
   await shell.type("kubectl delete namespace istio-system");
   await direct();
   // Its roles are the cluster's; all else went with the namespace.
-  await shell.type("kubectl delete -f manifests/samples/addons/kiali.yaml --ignore-not-found");
+  await shell.type("kubectl delete -f samples/addons/kiali.yaml --ignore-not-found");
   for (const file of ["gateway-api/route-reviews-90-10.yaml", "gateway-api/bookinfo-gateway.yaml"]) {
     await shell.type(`kubectl delete -f ${BOOKINFO}/${file}`);
   }

@@ -20,7 +20,7 @@ export class KialiPage implements AsyncDisposable {
 
   /** S3 step 6: the addon, and a port-forward to it. */
   static async open(shell: UserShell): Promise<KialiPage> {
-    await shell.type("kubectl apply -f manifests/samples/addons/kiali.yaml");
+    await shell.type("kubectl apply -f samples/addons/kiali.yaml");
     await shell.type("kubectl wait --for=condition=Available deployment/kiali -n istio-system --timeout=60s");
     const port = freePort(20001);
     const forward = shell.start(`exec kubectl port-forward svc/kiali ${port}:20001 -n istio-system`);

@@ -10,13 +10,13 @@ export type Releases = Readonly<Record<ReleaseName, Definitions>>;
 export type Journey = (shell: UserShell, releases: Releases) => Promise<void>;
 
 export const TITLE = /<title>Simple Bookstore App<\/title>/;
-export const BOOKINFO = "manifests/samples/bookinfo";
+export const BOOKINFO = "samples/bookinfo";
 
 const SAMPLES = [
   `${BOOKINFO}/platform/kube/bookinfo.yaml`,
   `${BOOKINFO}/platform/kube/bookinfo-versions.yaml`,
-  "manifests/samples/sleep/sleep.yaml",
-  "manifests/samples/sleep/notsleep.yaml",
+  "samples/sleep/sleep.yaml",
+  "samples/sleep/notsleep.yaml",
 ];
 
 /** The tutorials' one-liner, but for the address: a folder with the files that they name at GitHub. Returns the lines it printed. */
