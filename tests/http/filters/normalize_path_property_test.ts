@@ -81,7 +81,7 @@ Deno.test("a DENY by path prefix holds for all that a lenient backend would take
         path,
         authority: "a",
         remoteIp: undefined,
-        header: () => undefined,
+        headerValues: () => [],
       });
       if (!allowed) return;
       // A backend that decodes once, turns backslashes round, merges slashes and resolves dots must not find /admin.
