@@ -58,8 +58,11 @@ const HOST_TURN_MS = 10, HOST_BUSY_MS = 100;
 /** Turns that I/O asks for are at least this far apart, or a chatty peer of the control plane would take half the time. */
 const IO_TURN_MS = 0.5;
 
-/** When a quiet reactor lets go of code that it does not use: soon after the start, then at most this often, once it has been busy again. */
-const FIRST_TEXT_RELEASE_MS = 2000, TEXT_RELEASE_MS = 10_000, BUSY_BATCHES = 200;
+/**
+ * When a quiet reactor lets go of code that it does not use: soon after the start, then at most this often, once it has been busy again. A burst of a
+ * thousand connections is a few dozen batches.
+ */
+const FIRST_TEXT_RELEASE_MS = 2000, TEXT_RELEASE_MS = 10_000, BUSY_BATCHES = 20;
 
 /** Slots in epoll data that stand for no {@linkcode Pollable}. */
 const WAKEUP_SLOT = -1, HOST_SLOT = -2;
