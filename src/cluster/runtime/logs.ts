@@ -170,25 +170,28 @@ async function* selected(
     budget -= cut.length;
     return cut;
   };
+  // Everything is read synchronously: the writer is in this process, and can neither write nor turn the file over meanwhile.
+  let generation = live?.generation ?? 0;
   let file = open(path);
   try {
-    let past = read(path + ".1") + (file ? await rest(file) : "");
-    // The writer appends whole lines, so only a file read in the middle of a write ends within one.
+    let past = read(path + ".1") + (file ? rest(file) : "");
+    // The writer appends whole lines, so only a file of a process that was killed ends within one.
     let pending = past.slice(past.lastIndexOf("\n") + 1);
     past = past.slice(0, past.length - pending.length);
     const records = past.split("\n").slice(0, -1).filter((line) => line.slice(0, 30) >= since);
     const wanted = options.tailLines === undefined ? records : tail(records, options.tailLines);
     const text = wanted.map((line) => render(line, options)).join("");
     if (text !== "") yield show(text);
-    let generation = live?.generation;
     while (options.follow && live && budget > 0 && !signal.aborted) {
       const ended = live.closed;
-      let more = file ? await rest(file) : "";
+      let more = file ? rest(file) : "";
       if (live.generation !== generation) {
+        // A follower who was away for one file has it in the older one; what is older still is gone.
+        if (live.generation - generation > 1) more += read(path + ".1");
         generation = live.generation;
         file?.close();
         file = open(path);
-        more += file ? await rest(file) : "";
+        more += file ? rest(file) : "";
       }
       more = pending + more;
       pending = more.slice(more.lastIndexOf("\n") + 1);
@@ -244,10 +247,10 @@ function read(path: string): string {
   }
 }
 
-async function rest(file: Deno.FsFile): Promise<string> {
+function rest(file: Deno.FsFile): string {
   const parts: Uint8Array[] = [];
   const buffer = new Uint8Array(65536);
-  for (let n; (n = await file.read(buffer)) !== null;) parts.push(buffer.slice(0, n));
+  for (let n; (n = file.readSync(buffer)) !== null;) parts.push(buffer.slice(0, n));
   if (parts.length === 0) return "";
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;

@@ -96,3 +96,17 @@ Deno.test("a full log is turned over, bounded on disk, and followers see every l
     assert.ok((await Deno.stat(path)).size <= 2048 && (await Deno.stat(path + ".1")).size <= 2048);
   }, 2048);
 });
+
+Deno.test("a follower misses nothing that is written and turned over while it is busy, up to a whole file", async () => {
+  for (const lines of [10, 40, 60, 80]) {
+    await withLog(async (log, path) => {
+      log.write("stdout", bytes("first\n"));
+      const reader = readLog(path, { follow: true }, log).pipeThrough(new TextDecoderStream()).getReader();
+      let seen = (await reader.read()).value ?? "";
+      for (let i = 0; i < lines; i++) log.write("stdout", bytes(`entry ${i}\n`));
+      log.close();
+      for (let part; !(part = await reader.read()).done;) seen += part.value;
+      assert.equal(seen, "first\n" + Array.from({ length: lines }, (_, i) => `entry ${i}\n`).join(""));
+    }, 2048);
+  }
+});
