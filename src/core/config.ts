@@ -28,6 +28,14 @@ export function setting<K extends Kind>(
   return { env, kind, default: defaultValue, doc };
 }
 
+/** A table of settings as a role's `--help` lists them: names, reason, default. */
+export function environmentHelp(table: Record<string, Setting<any>>): string {
+  return Object.values(table).map(({ env, doc, default: value }) => {
+    const names = typeof env === "string" ? env : env.join(", ");
+    return `  ${names}\n      ${doc}${String(value) === "" ? "" : ` (default ${JSON.stringify(value)})`}`;
+  }).join("\n");
+}
+
 /** The frozen configuration that a table of settings describes. */
 export type ConfigOf<T extends Record<string, Setting>> = { readonly [P in keyof T]: Value<T[P]["kind"]> };
 

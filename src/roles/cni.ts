@@ -1,4 +1,4 @@
-import { readConfig } from "../core/config.ts";
+import { environmentHelp, readConfig } from "../core/config.ts";
 import { shutdownSignal } from "../core/drain.ts";
 import { CommandError, UsageError } from "../core/usage.ts";
 import { Logger, LogLevels } from "../telemetry/logger.ts";
@@ -9,12 +9,7 @@ const HELP = `Run the CNI agent of a node, or, with CNI_COMMAND set, its network
 Usage: ambientd cni [--log_output_level=[scope:]level,…] [--log_as_json]
 
 Environment:
-${
-  Object.values(CNI_SETTINGS).map(({ env, doc, default: value }) => {
-    const names = typeof env === "string" ? env : env.join(", ");
-    return `  ${names}\n      ${doc}${String(value) === "" ? "" : ` (default ${JSON.stringify(value)})`}`;
-  }).join("\n")
-}
+${environmentHelp(CNI_SETTINGS)}
 `;
 
 /** The role: the plugin when a container runtime calls it, else the agent until it is told to end. */

@@ -1,4 +1,4 @@
-import { readConfig } from "../core/config.ts";
+import { environmentHelp, readConfig } from "../core/config.ts";
 import { shutdownSignal } from "../core/drain.ts";
 import { Logger, LogLevels } from "../telemetry/logger.ts";
 import { CONSOLE_SETTINGS } from "../console/config.ts";
@@ -11,12 +11,7 @@ It reads the metrics of ztunnels, waypoints and gateways from their pods, so it 
 cluster it stands in for Kiali's image. Arguments of that image (-config …) are accepted and mean nothing here.
 
 Environment:
-${
-  Object.values(CONSOLE_SETTINGS).map(({ env, doc, default: value }) => {
-    const names = typeof env === "string" ? env : env.join(", ");
-    return `  ${names}\n      ${doc}${String(value) === "" ? "" : ` (default ${JSON.stringify(value)})`}`;
-  }).join("\n")
-}
+${environmentHelp(CONSOLE_SETTINGS)}
 `;
 
 /** The role: serves until it is told to end. */

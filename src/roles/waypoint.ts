@@ -1,3 +1,4 @@
+import { environmentHelp } from "../core/config.ts";
 import { describeError } from "../core/errors.ts";
 import { shutdownSignal } from "../core/drain.ts";
 import { VERSION } from "../core/version.ts";
@@ -18,12 +19,7 @@ Flags:
   --log_as_json                 one JSON object per line
 
 Environment:
-${
-  Object.values(WAYPOINT_SETTINGS).map(({ env, doc, default: value }) => {
-    const names = typeof env === "string" ? env : (env as readonly string[]).join(", ");
-    return `  ${names}\n      ${doc}${value === "" ? "" : ` (default ${JSON.stringify(value)})`}`;
-  }).join("\n")
-}
+${environmentHelp(WAYPOINT_SETTINGS)}
 `;
 
 /** The role: reads its configuration, runs until it is told to end, drains. */

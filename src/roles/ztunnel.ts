@@ -1,3 +1,4 @@
+import { environmentHelp } from "../core/config.ts";
 import { describeError } from "../core/errors.ts";
 import { shutdownSignal } from "../core/drain.ts";
 import { UsageError } from "../core/usage.ts";
@@ -11,12 +12,7 @@ const HELP = `Run the L4 proxy of a node (ztunnel). It is configured by the envi
 Usage: ambientd ztunnel
 
 Environment:
-${
-  Object.values(ZTUNNEL_SETTINGS).map(({ env, doc, default: value }) => {
-    const names = typeof env === "string" ? env : env.join(", ");
-    return `  ${names}\n      ${doc}${value === "" ? "" : ` (default ${JSON.stringify(value)})`}`;
-  }).join("\n")
-}
+${environmentHelp(ZTUNNEL_SETTINGS)}
 `;
 
 /** The role: reads its configuration, runs until it is told to end, drains. */

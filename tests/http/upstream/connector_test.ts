@@ -17,6 +17,8 @@ import {
   lab,
   LineServer,
   loopback,
+  MESHED_SERVICE as WEB,
+  meshedDestination,
   Recorder,
   send,
   statics,
@@ -243,8 +245,6 @@ Deno.test("TLS origination: what the ClientHello asks for", async () => {
 
 // --- HBONE
 
-const WEB = "depot/web.depot.svc.cluster.local";
-
 /** A workload at an address of ours whose tunnel is served by `onConnect`; HBONE has one port. */
 async function withHbone(
   address: string,
@@ -260,17 +260,7 @@ async function withHbone(
     const listener = listenTcp(reactor, { address, port: 15008 }, (socket) => hbone.serve(socket, material.server));
     const self = workload("waypoint", "127.0.0.1", { canonicalName: "waypoint" });
     const parts = await lab(reactor, { self: () => self });
-    parts.mesh.upsertService(service("web", "10.1.0.1", { 80: server.port }, { namespace: "depot" }));
-    parts.mesh.upsertWorkload(
-      workload("web-1", address, {
-        namespace: "depot",
-        serviceAccount: "stock",
-        services: memberOf({ [WEB]: { 80: server.port } }),
-      }),
-    );
-    const apply = (extra: Partial<Destination> = {}) =>
-      parts.clusters.apply([destination(NAME, { endpoints: { kind: "service", service: WEB }, ...extra })], []);
-    apply();
+    const apply = meshedDestination(parts, NAME, address, server.port);
     try {
       await run({ ...parts, reactor, server, apply });
     } finally {

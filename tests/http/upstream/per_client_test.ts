@@ -8,9 +8,19 @@ import { connectTcp, listenTcp, pump, type Reactor } from "../../../src/net/mod.
 import { testMaterial, withReactor } from "../../hbone/support.ts";
 import { eventually } from "../../support/eventually.ts";
 import { memberOf, service, workload } from "../../support/model.ts";
-import { destination, type Lab, lab, lineCodecs, LineServer, loopback, Recorder, send } from "./support.ts";
+import {
+  destination,
+  type Lab,
+  lab,
+  lineCodecs,
+  LineServer,
+  loopback,
+  meshedDestination,
+  Recorder,
+  send,
+} from "./support.ts";
 
-const NAME = "outbound|80||web", WEB = "depot/web.depot.svc.cluster.local";
+const NAME = "outbound|80||web";
 
 interface Parts extends Lab {
   readonly reactor: Reactor;
@@ -37,17 +47,7 @@ async function withHbone(run: (parts: Parts) => Promise<void>, streams?: number)
     });
     const listener = listenTcp(reactor, { address, port: 15008 }, (socket) => hbone.serve(socket, material.server));
     const parts = await lab(reactor, { codecs: lineCodecs(streams) });
-    parts.mesh.upsertService(service("web", "10.1.0.1", { 80: server.port }, { namespace: "depot" }));
-    parts.mesh.upsertWorkload(
-      workload("web-1", address, {
-        namespace: "depot",
-        serviceAccount: "stock",
-        services: memberOf({ [WEB]: { 80: server.port } }),
-      }),
-    );
-    const apply = (extra: Partial<Destination> = {}) =>
-      parts.clusters.apply([destination(NAME, { endpoints: { kind: "service", service: WEB }, ...extra })], []);
-    apply();
+    const apply = meshedDestination(parts, NAME, address, server.port);
     try {
       await run({ ...parts, reactor, server, forwarded, apply });
     } finally {

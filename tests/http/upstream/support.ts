@@ -41,6 +41,7 @@ import { TlsEndpoint } from "../../../src/net/tls_endpoint.ts";
 import { startTls } from "../../../src/net/tls_socket.ts";
 import { allocate, U8, view } from "../../../src/sys/memory.ts";
 import { testMaterial } from "../../hbone/support.ts";
+import { memberOf, service, workload } from "../../support/model.ts";
 
 /** A repeatable generator (mulberry32). */
 export function seeded(seed = 1): () => number {
@@ -425,4 +426,27 @@ export class TlsLineServer extends LineServer {
     });
     this.#reactor.wantMicrotasks();
   }
+}
+
+export const MESHED_SERVICE = "depot/web.depot.svc.cluster.local";
+
+/** A service of one workload at `address`, whose ztunnel is to be reached by HBONE; returns what applies `name`'s destination to it. */
+export function meshedDestination(
+  { mesh, clusters }: Lab,
+  name: string,
+  address: string,
+  port: number,
+): (extra?: Partial<Destination>) => void {
+  mesh.upsertService(service("web", "10.1.0.1", { 80: port }, { namespace: "depot" }));
+  mesh.upsertWorkload(
+    workload("web-1", address, {
+      namespace: "depot",
+      serviceAccount: "stock",
+      services: memberOf({ [MESHED_SERVICE]: { 80: port } }),
+    }),
+  );
+  const apply = (extra: Partial<Destination> = {}) =>
+    clusters.apply([destination(name, { endpoints: { kind: "service", service: MESHED_SERVICE }, ...extra })], []);
+  apply();
+  return apply;
 }
